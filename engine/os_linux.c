@@ -2,7 +2,6 @@
  * os_linux: the real table. Each function is one system call with its error turned into -errno;
  * what goes beyond that says why. Descriptors and fork: os_linux_fork.c.
  */
-#define _GNU_SOURCE
 #include "os.h"
 #include "os_linux.h"
 

@@ -10,7 +10,6 @@
  * held by open, by close and, through pthread_atfork, by fork). F2  In a child the list is empty
  * before fork returns; what stood in it has fd -1.
  */
-#define _GNU_SOURCE
 #include "os_linux.h"
 
 #include <assert.h>
