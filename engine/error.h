@@ -1,8 +1,8 @@
 /*
  * error: where and why a call failed, beyond its code.
  *
- * Whoever finds the fault fills the detail; the public call copies it to the store's handle, where hpo_error_detail
- * reads it. The library prints nothing.
+ * Whoever finds the fault fills the detail; the public call copies it to the store's handle, where
+ * hpo_error_detail reads it. The library prints nothing.
  */
 #ifndef HPO_ENGINE_ERROR_H
 #define HPO_ENGINE_ERROR_H
@@ -20,11 +20,13 @@ struct error_detail {
 };
 
 /* Fill `detail` (may be NULL) and return `code`, so that `return error_set(...)` reads well. */
-int error_set(struct error_detail *detail, int code, int system_errno, const char *path, uint64_t offset,
-              uint64_t lsn, const char *format, ...) __attribute__((format(printf, 7, 8)));
+int error_set(struct error_detail *detail, int code, int system_errno, const char *path,
+              uint64_t offset, uint64_t lsn, const char *format, ...)
+    __attribute__((format(printf, 7, 8)));
 
-/* The enum hpo_error that a negative errno from the os table means: -ENOSPC and -EDQUOT and -EFBIG HPO_NOSPACE, -EACCES and
- * -EPERM HPO_PERMISSION, -EROFS HPO_PERMISSION, -ENOENT HPO_NOT_FOUND, -ENOMEM HPO_NOMEM, else HPO_IO. */
+/* The enum hpo_error that a negative errno from the os table means: -ENOSPC and -EDQUOT and -EFBIG
+ * HPO_NOSPACE, -EACCES and -EPERM HPO_PERMISSION, -EROFS HPO_PERMISSION, -ENOENT HPO_NOT_FOUND,
+ * -ENOMEM HPO_NOMEM, else HPO_IO. */
 int error_from_errno(int negative_errno);
 
 #endif
