@@ -64,8 +64,8 @@ struct draw_list {
     uint32_t count, capacity;
 };
 
-/* Entry `index` (< count) as a draw; its pointers are valid until the list changes. Parts of which no
- * word was taken are left out; a draw left without parts need not be stored. Ends all open streams. */
+/* Entry `index` (< count) as a draw; its pointers are valid until the list changes. Parts of which
+ * no word was taken are left out; a draw left without parts need not be stored. */
 void draw_list_get(struct draw_list *list, uint32_t index, struct draw *out);
 void draw_list_clear(struct draw_list *list); /* forget the draws */
 void draw_list_release(struct draw_list *list);
@@ -124,10 +124,9 @@ int draw_list_add(struct draw_list *list, uint32_t domain, uint32_t instance, ui
 uint64_t draw_word(const struct philox_key *key, const struct draw *draw, uint32_t part,
                    uint64_t index);
 
-/* Recompute the digest of a recorded draw from the key; compare with draw->digest. 0,
- * SAMPLER_NOMEM, or SAMPLER_UNSUPPORTED for a domain whose words are not stream words (foreign,
- * Sobol). */
-int draw_digest(const struct philox_key *key, const struct draw *draw,
-                const struct sampler_allocator *allocator, uint64_t *digest);
+/* Recompute the digest of a recorded draw from the key, to be compared with draw->digest. 0, or
+ * SAMPLER_UNSUPPORTED for a domain whose words are not stream words (foreign, Sobol). Takes time in
+ * proportion to the counts, which a caller bounds before it believes them. */
+int draw_digest(const struct philox_key *key, const struct draw *draw, uint64_t *digest);
 
 #endif

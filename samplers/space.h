@@ -76,15 +76,15 @@ double distribution_to_unit_whole(const struct sampler_distribution *distributio
 struct sampler_param {
     const char *name;
     size_t name_size;
-    uint32_t number; /* study-wide: two parameters with equal number have equal name, distribution
-                        and choices */
-    uint32_t family; /* the lowest number with this name: equal for equal names, whatever their
-                        distributions */
-    uint64_t slot;   /* of its streams, given by the engine: 1 + place in the declared space; for an
-                      * undeclared   name 2^31 + its ordinal among the trial's own undeclared names; 0
-                      * where none is known yet */
-    uint32_t group;  /* of a joint draw: parameters of one group are drawn together; 0 unless the
-                        sampler groups */
+    /* Study-wide: two parameters with equal number have equal name, distribution and choices. */
+    uint32_t number;
+    /* The lowest number with this name: equal for equal names, whatever their distributions. */
+    uint32_t family;
+    /* Of its streams, given by the engine: 1 + its place in the declared space; for an undeclared
+     * name 2^31 + its ordinal among the trial's own undeclared names; 0 where none is known yet. */
+    uint64_t slot;
+    /* Of a joint draw: parameters of one group are drawn together; 0 unless the sampler groups. */
+    uint32_t group;
     struct sampler_distribution distribution; /* prepared */
 };
 
@@ -99,10 +99,10 @@ struct space {
     uint32_t count, capacity;
 };
 
-int space_add(struct space *space,
-              const struct sampler_param *param); /* copies; 0, SAMPLER_NOMEM */
-void space_sort(struct space *space);             /* by group, then name */
-void space_clear(struct space *space);            /* keeps the memory */
+/* Copies the parameter, borrows its name. 0, SAMPLER_NOMEM. */
+int space_add(struct space *space, const struct sampler_param *param);
+void space_sort(struct space *space);  /* by group, then name */
+void space_clear(struct space *space); /* keeps the memory */
 void space_release(struct space *space);
 
 #endif
