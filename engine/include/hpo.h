@@ -7,29 +7,34 @@
  * power loss. A process that dies before leaves nothing: its trial is rolled back and given out
  * again, with the same number and the same parameters.
  *
+ *     struct hpo_ask_options until = {.size = sizeof(until), .total = 100};
  *     struct hpo_store *store;
  *     struct hpo_study *study;
  *     struct hpo_trial *trial;
+ *     double lr, loss;
+ *
  *     hpo_open("search.hpo", NULL, &store);
- *     hpo_study_create(store, "lr", NULL, &study);             (or the existing one of that name,
- * see its options) while (hpo_ask(study, &(struct hpo_ask_options){.size = sizeof(struct
- * hpo_ask_options), .total = 100}, &trial) == 0) { double lr, loss; hpo_suggest_float(trial, "lr",
- * 1e-5, 1e-1, HPO_LOG, &lr); loss = train(lr); hpo_tell(trial, HPO_COMPLETE, &loss, 1);
+ *     hpo_study_create(store, "lr", NULL, &study);      (or the existing one of that name)
+ *     while (hpo_ask(study, &until, &trial) == 0) {
+ *         hpo_suggest_float(trial, "lr", 1e-5, 1e-1, HPO_LOG, &lr);
+ *         loss = train(lr);
+ *         hpo_tell(trial, HPO_COMPLETE, &loss, 1);
  *         hpo_trial_free(trial);
  *     }
  *     hpo_close(store);
  *
  * Conventions
  *   - Results: 0 success, a negative enum hpo_error, or a positive enum hpo_outcome. Unless said
- * otherwise a call that failed has changed nothing. hpo_error_detail tells where and why.
+ *     otherwise a call that failed has changed nothing. hpo_error_detail tells where and why.
  *   - Handles are opaque. Option structs begin with their size; a zeroed member means its default;
- * NULL means all defaults.
+ *     NULL means all defaults.
  *   - Out-parameters come last and are set only on success. Strings are UTF-8; those handed out
- * belong to the handle or struct they came from and live until the call that the function's comment
- * names.
+ *     belong to the handle or struct they came from and live until the call that the function's
+ *     comment names.
  *   - Any thread may use any handle; calls on one store are serialised inside, except for the wait
- * for the disk, which threads and processes share. After fork() the child gets HPO_FORKED from
- * every inherited handle and opens its own.
+ *     for the disk, which threads and processes share. Freeing or closing a handle while another
+ *     thread is still inside a call on it is the caller's mistake. After fork() the child gets
+ *     HPO_FORKED from every inherited handle and opens its own.
  *   - The library never prints, never exits, installs no signal handler and starts no thread.
  */
 #ifndef HPO_H
@@ -55,32 +60,31 @@ extern "C" {
 
 enum hpo_error {
     HPO_OK = 0,
-    HPO_NOMEM = -1,      /* no memory; retry later */
-    HPO_INVALID = -2,    /* an argument cannot be right; the message says which */
-    HPO_NOT_FOUND = -3,  /* no such store, study, trial, parameter, attribute */
-    HPO_EXISTS = -4,     /* the name is taken */
-    HPO_IO = -5,         /* the system failed to read or write; errno in the detail */
-    HPO_NOSPACE = -6,    /* disk or quota full; running trials may still be told */
-    HPO_PERMISSION = -7, /* may not read or write here; read-only file system */
-    HPO_CORRUPT = -8, /* durable data is damaged: file, offset, LSN in the detail; run hpo-fsck */
-    HPO_UNSUPPORTED = -9,  /* made by a newer version, or needs a feature that this build lacks */
-    HPO_READONLY = -10,    /* the handle was opened for reading */
-    HPO_BUSY = -11,        /* somebody holds it and waiting was not wanted */
-    HPO_NOT_WRITTEN = -12, /* a flush failed; the trial is as before the call: call again */
-    HPO_UNKNOWN =
-        -13, /* it cannot be told whether it is durable; the handle is read-only, reopening tells */
+    HPO_NOMEM = -1,         /* no memory; retry later */
+    HPO_INVALID = -2,       /* an argument cannot be right; the message says which */
+    HPO_NOT_FOUND = -3,     /* no such store, study, trial, parameter, attribute */
+    HPO_EXISTS = -4,        /* the name is taken */
+    HPO_IO = -5,            /* the system failed to read or write; errno in the detail */
+    HPO_NOSPACE = -6,       /* disk or quota full; running trials may still be told */
+    HPO_PERMISSION = -7,    /* may not read or write here; read-only file system */
+    HPO_CORRUPT = -8,       /* durable data is damaged: the detail says where; run hpo-fsck */
+    HPO_UNSUPPORTED = -9,   /* made by a newer version, or needs what this build lacks */
+    HPO_READONLY = -10,     /* the handle was opened for reading */
+    HPO_BUSY = -11,         /* somebody holds it and waiting was not wanted */
+    HPO_NOT_WRITTEN = -12,  /* a flush failed; the trial is as before the call: call again */
+    HPO_UNKNOWN = -13,      /* nobody can tell whether it is durable; the handle is read-only now,
+                               opening the store again tells */
     HPO_FORKED = -14,       /* the handle belongs to the parent process: open your own */
-    HPO_SESSION_LOST = -15, /* another process found this session dead and rolled its trials back */
+    HPO_SESSION_LOST = -15, /* others found this session dead and rolled its trials back */
     HPO_FINISHED = -16,     /* the trial is finished and cannot change */
-    HPO_INCOMPATIBLE =
-        -17, /* the parameter was used with another kind of distribution; changed space or math */
-    HPO_TOO_LARGE = -18,   /* over a size limit */
-    HPO_NETWORK_FS = -19,  /* network file systems are refused */
-    HPO_ROLLED_BACK = -20, /* this attempt of the trial was rolled back */
+    HPO_INCOMPATIBLE = -17, /* another kind of distribution; a changed space, seed or math */
+    HPO_TOO_LARGE = -18,    /* over a size limit */
+    HPO_NETWORK_FS = -19,   /* network file systems are refused */
+    HPO_ROLLED_BACK = -20,  /* this attempt of the trial was rolled back */
 };
 
 enum hpo_outcome {
-    HPO_NO_MORE = 1, /* all trials asked for are finished, or the grid is; a cursor is at its end */
+    HPO_NO_MORE = 1, /* hpo_ask: the search is over; a cursor: it is at its end */
     HPO_WAIT = 2,    /* others are at work on the last trials: ask again later, one may come back */
 };
 
@@ -91,21 +95,18 @@ struct hpo_cursor; /* a place in a list of trials or studies */
 struct hpo_os; /* the table of system functions; only test suites give their own (hpo_fault.h) */
 struct hpo_error_detail;
 
-/* -- store
- * -------------------------------------------------------------------------------------------------
- */
+/* -- store -- */
 
 enum hpo_durability {
-    HPO_DURABLE =
-        0, /* tell, create, attributes outside trials wait for the flush: they survive power loss */
-    HPO_RELAXED = 1, /* they wait for nothing: survive SIGKILL, not power loss. Shown by hpo_stat */
+    HPO_DURABLE = 0, /* tell, create, attributes outside trials survive power loss on return */
+    HPO_RELAXED = 1, /* they wait for nothing: survive SIGKILL, not power loss. hpo_stat shows it */
 };
 
 enum hpo_open_flags {
-    HPO_OPEN_EXISTING = 1,  /* do not create */
-    HPO_OPEN_READ_ONLY = 2, /* needs no write permission, blocks nobody, reclaims nothing; works on
-                               a damaged store up to the damage */
-    HPO_OPEN_ALLOW_FUSE = 4,
+    HPO_OPEN_EXISTING = 1,      /* do not create */
+    HPO_OPEN_READ_ONLY = 2,     /* needs no write permission, blocks nobody, reclaims nothing; works
+                                   on a damaged store up to the damage */
+    HPO_OPEN_ALLOW_FUSE = 4,    /* two hosts may share such a file system; nothing protects then */
     HPO_OPEN_NO_WAIT = 8,       /* HPO_BUSY instead of waiting for another process's recovery */
     HPO_OPEN_DURABLE_ONLY = 16, /* read-only handles: show only what is known to be durable */
 };
@@ -214,8 +215,7 @@ HPO_API int hpo_sessions(struct hpo_store *store,
  */
 HPO_API int hpo_snapshot(struct hpo_store *store);
 
-/* -- search space
- * ------------------------------------------------------------------------------------------ */
+/* -- search space -- */
 
 enum hpo_distribution_kind { HPO_FLOAT = 1, HPO_INT = 2, HPO_CATEGORICAL = 3 };
 enum hpo_distribution_flags { HPO_LINEAR = 0, HPO_LOG = 1 };
@@ -250,9 +250,7 @@ struct hpo_param {
     struct hpo_distribution distribution;
 };
 
-/* -- studies
- * -----------------------------------------------------------------------------------------------
- */
+/* -- studies -- */
 
 enum hpo_direction { HPO_MINIMIZE = 0, HPO_MAXIMIZE = 1 };
 
@@ -328,9 +326,7 @@ HPO_API int hpo_study_attr_get(struct hpo_study *study, enum hpo_attr_space spac
                                void **value, size_t *size);
 HPO_API void hpo_free(void *p);
 
-/* -- trials
- * ------------------------------------------------------------------------------------------------
- */
+/* -- trials -- */
 
 enum hpo_trial_state {
     HPO_RUNNING = 0,
@@ -421,16 +417,13 @@ HPO_API int hpo_tell_and_stop(struct hpo_trial *trial, enum hpo_trial_state stat
  */
 HPO_API int hpo_abandon(struct hpo_trial *trial);
 
-/* -- foreign: trials whose parameters somebody else's sampler chooses
- * ---------------------------------------- */
+/* -- foreign: trials whose parameters somebody else's sampler chooses -- */
 
 /* Record a value that no sampler of libhpo drew. */
 HPO_API int hpo_trial_param_set(struct hpo_trial *trial, const char *name,
                                 const struct hpo_distribution *distribution, double value);
 
-/* -- reading
- * -----------------------------------------------------------------------------------------------
- */
+/* -- reading -- */
 
 struct hpo_trial_param {
     const char *name;
@@ -486,9 +479,7 @@ HPO_API int hpo_best(struct hpo_study *study, uint64_t *number);
 /* Numbers of the Pareto front, ascending; hpo_free(*numbers). */
 HPO_API int hpo_pareto(struct hpo_study *study, uint64_t **numbers, size_t *count);
 
-/* -- history
- * -----------------------------------------------------------------------------------------------
- */
+/* -- history -- */
 
 enum hpo_field_type {
     HPO_FIELD_UINT,
@@ -539,8 +530,7 @@ HPO_API int hpo_history_open(struct hpo_store *store, uint64_t from, bool draws,
 HPO_API int hpo_history_next(struct hpo_history *history, const struct hpo_record_info **out);
 HPO_API void hpo_history_close(struct hpo_history *history);
 
-/* -- checking
- * ---------------------------------------------------------------------------------------------- */
+/* -- checking -- */
 
 enum hpo_fsck_flags {
     HPO_FSCK_QUICK = 1, /* headers, chain ends, hashes of snapshots; default: everything */
