@@ -12,6 +12,7 @@
 #ifndef HPO_ENGINE_FORMAT_H
 #define HPO_ENGINE_FORMAT_H
 
+#include "codec.h"
 #include "error.h"
 #include "os.h"
 
@@ -23,7 +24,8 @@
 #define FORMAT_RO_COMPAT_KNOWN 0u
 #define FORMAT_INCOMPAT_KNOWN 0u
 
-/* What both FORMAT and segment headers say about who may read them. */
+/* What both FORMAT and segment headers say about who may read them; the first 32 bytes of a copy,
+ * behind its magic. */
 struct format_features {
     uint16_t major;
     uint16_t minor;
@@ -39,7 +41,10 @@ enum format_access {
     FORMAT_REFUSED,   /* other major, unknown incompat bits, another sector size */
 };
 
+/* What this build writes. */
 void format_features_current(struct format_features *out);
+void format_features_put(struct codec_writer *writer, const struct format_features *features);
+void format_features_get(struct codec_reader *reader, struct format_features *out);
 enum format_access format_access(const struct format_features *features);
 
 struct format {
@@ -55,6 +60,15 @@ enum format_copies {
     FORMAT_COPY_SECOND,
     FORMAT_COPIES_NONE
 };
+
+/*
+ * A copy is FORMAT_COPY_SIZE bytes, the last 8 of which are XXH3-64 of those before, seeded with
+ * where the copy belongs: 4096 * the segment's number (FORMAT: 0) + the copy's offset.
+ */
+void format_copy_seal(uint8_t copy[FORMAT_COPY_SIZE], uint32_t number, uint32_t offset);
+bool format_copy_verifies(const uint8_t copy[FORMAT_COPY_SIZE], uint32_t number, uint32_t offset);
+/* Which copies of a file that begins with two of them verify; two that differ count as none. */
+enum format_copies format_copies_check(const uint8_t *bytes, size_t size, uint32_t number);
 
 void format_encode(const struct format *format, uint8_t to[FORMAT_SIZE]);
 /* Decode from `size` bytes (a short file lacks a copy). `out` is set unless COPIES_NONE. Two good
