@@ -1,18 +1,22 @@
 /*
  * record: the things a log can say, one struct each, and their bytes.
  *
- * A batch carries records; a record is `length u32, type u8, version u8, flags u16`, the payload, padding to 8
- * (docs/format.md). This module turns bytes into structs and back and knows what each field may hold; what a record
- * means for a study is state.c's business. Decisions are records too: rolling back a dead worker's trial, pruning.
+ * A batch carries records; a record is `length u32, type u8, version u8, flags u16`, the payload,
+ * padding to 8 (docs/format.md). This module turns bytes into structs and back and knows what each
+ * field may hold; what a record means for a study is state.c's business. Decisions are records too:
+ * rolling back a dead worker's trial, pruning.
  *
- * Ownership: encoding copies out of the struct. Decoding borrows: strings and bytes point into the encoded
- * bytes, arrays into the caller's scratch (record_scratch), both valid until the next decode with that scratch.
+ * Ownership: encoding copies out of the struct. Decoding borrows: strings and bytes point into the
+ * encoded bytes, arrays into the caller's scratch (record_scratch), both valid until the next
+ * decode with that scratch.
  *
- * Invariants (checked when encoding by assert or HPO_INVALID/HPO_TOO_LARGE, when decoding by HPO_CORRUPT)
- *   R1  What decodes encodes to the same bytes (one encoding per record: canonical padding, canonical NaN).
- *   R2  Names and keys are at most 64 KiB, one record at most 1 MiB; a longer attribute value travels in pieces.
+ * Invariants (when encoding HPO_INVALID or HPO_TOO_LARGE, when decoding HPO_CORRUPT)
+ *   R1  What decodes encodes to the same bytes: one encoding per record, padding and NaN too.
+ *   R2  Names and keys are at most 64 KiB, one record at most 1 MiB; a longer attribute value
+ *       travels in pieces.
  *   R3  No count or length is believed before the bytes it speaks of are known to be there.
- *   R4  A type that is not known is an error (HPO_UNSUPPORTED) unless the record's flag bit 15 says it may be skipped.
+ *   R4  A type that is not known is an error (HPO_UNSUPPORTED) unless the record's flag bit 15 says
+ *       it may be skipped.
  */
 #ifndef HPO_ENGINE_RECORD_H
 #define HPO_ENGINE_RECORD_H
@@ -33,7 +37,7 @@ struct bytes {
 enum record_type {
     RECORD_SESSION_OPEN = 1,
     RECORD_SESSION_CLOSE = 2,
-    RECORD_HEARTBEAT = 3, /* skippable */
+    RECORD_HEARTBEAT = 3,     /* skippable */
     RECORD_SNAPSHOT_DONE = 4, /* skippable */
     RECORD_STUDY_CREATE = 16,
     RECORD_STUDY_DELETE = 17,
@@ -62,25 +66,35 @@ struct record_time {
 
 /* -- distributions and configurations, as stored -- */
 
-enum record_choice_type { CHOICE_NULL = 0, CHOICE_BOOL = 1, CHOICE_INT = 2, CHOICE_FLOAT = 3, CHOICE_TEXT = 4 };
+enum record_choice_type {
+    CHOICE_NULL = 0,
+    CHOICE_BOOL = 1,
+    CHOICE_INT = 2,
+    CHOICE_FLOAT = 3,
+    CHOICE_TEXT = 4
+};
 
 struct record_choice {
     uint8_t type; /* enum record_choice_type */
     bool boolean;
     int64_t integer;
-    double real; /* NaN canonical */
+    double real;       /* NaN canonical */
     struct bytes text; /* UTF-8 */
 };
 
-enum record_distribution_kind { DISTRIBUTION_FLOAT = 1, DISTRIBUTION_INT = 2, DISTRIBUTION_CATEGORICAL = 3 };
+enum record_distribution_kind {
+    DISTRIBUTION_FLOAT = 1,
+    DISTRIBUTION_INT = 2,
+    DISTRIBUTION_CATEGORICAL = 3
+};
 
 struct record_distribution {
     uint8_t kind;
     bool log;
-    bool has_step;                            /* float: step given; int: step other than 1 given */
-    double low, high, step;                   /* FLOAT: finite, low <= high */
-    int64_t low_int, high_int, step_int;      /* INT */
-    const struct record_choice *choices;      /* CATEGORICAL */
+    bool has_step;                       /* float: step given; int: step other than 1 given */
+    double low, high, step;              /* FLOAT: finite, low <= high */
+    int64_t low_int, high_int, step_int; /* INT */
+    const struct record_choice *choices; /* CATEGORICAL */
     uint32_t choice_count;
 };
 
@@ -103,7 +117,7 @@ struct record_param {
 
 struct record_value {
     uint32_t param; /* study-wide number, given by PARAM_DEFINE */
-    bool asked;     /* SUGGEST: it became a parameter of the trial; false: drawn jointly, not asked for yet */
+    bool asked;     /* SUGGEST: a parameter of the trial; false: drawn jointly, not asked for yet */
     double value;   /* the float; the integer exactly; the index of the choice */
 };
 
@@ -112,19 +126,25 @@ struct record_report {
     double value; /* NaN canonical */
 };
 
-enum record_attr_space { ATTR_USER = 0, ATTR_SYSTEM = 1, ATTR_OWN = 2 /* libhpo's own, e.g. stderr tail, constraint values */ };
+enum record_attr_space {
+    ATTR_USER = 0,
+    ATTR_SYSTEM = 1,
+    ATTR_OWN = 2 /* libhpo's own, e.g. stderr tail, constraint values */
+};
 
-/* An attribute, or one piece of a long one: pieces 1 .. pieces follow each other inside one batch. */
+/* An attribute, or one piece of a long one: pieces 1 .. pieces follow each other inside one batch.
+ */
 struct record_attr {
-    uint8_t space; /* enum record_attr_space */
+    uint8_t space;          /* enum record_attr_space */
     uint16_t piece, pieces; /* both 1 for a whole value */
-    bool removed;  /* the key is deleted; value is empty */
+    bool removed;           /* the key is deleted; value is empty */
     struct bytes key, value;
 };
 
 /* -- records -- */
 
-struct record_session_open { /* its batch has session 0 on the way in, its own LSN when read; sequence 1 */
+struct record_session_open { /* its batch has session 0 on the way in, its own LSN when read;
+                                sequence 1 */
     uint32_t slot;
     uint8_t boot_id[16];
     uint64_t process_id; /* for people only; never decides anything */
@@ -134,7 +154,8 @@ struct record_session_open { /* its batch has session 0 on the way in, its own L
 
 struct record_session_close {
     uint64_t session;
-    uint8_t keep; /* 1: its unfinished trials stay (they become detached), 0: they are rolled back by records before this one */
+    uint8_t keep; /* 1: its unfinished trials stay (they become detached), 0: they are rolled back
+                     by records before this one */
 };
 
 struct record_snapshot_done {
@@ -157,7 +178,8 @@ struct record_study_create {
     uint32_t math_version;
     uint32_t window; /* 0: log view */
     struct record_algorithm sampler, pruner;
-    bool declared;   /* the space is declared: params below, in order; slot 1 + k belongs to params[k] */
+    bool declared; /* the space is declared: params below, in order; slot 1 + k belongs to params[k]
+                    */
     const struct record_param *params;
     uint32_t param_count;
     struct record_time time;
@@ -192,7 +214,7 @@ struct record_param_define {
 
 struct record_sampler_state {
     uint64_t study;
-    uint64_t trial; /* committed with it; 0: of none */
+    uint64_t trial;                    /* committed with it; 0: of none */
     const struct record_option *parts; /* named parts, sorted by name; values are opaque bytes */
     uint32_t part_count;
 };
@@ -200,19 +222,24 @@ struct record_sampler_state {
 struct record_trial_enqueue {
     uint64_t study, trial, number;
     uint64_t on_behalf; /* as in study_attr */
-    const struct record_value *values; /* the template: parameters fixed in advance (asked is true) */
+    const struct record_value
+        *values; /* the template: parameters fixed in advance (asked is true) */
     uint32_t value_count;
     struct record_time time;
 };
 
-enum record_view_mode { VIEW_LOG = 0, VIEW_WINDOW = 1, VIEW_LIVE = 2 /* foreign samplers in serial mode */ };
+enum record_view_mode {
+    VIEW_LOG = 0,
+    VIEW_WINDOW = 1,
+    VIEW_LIVE = 2 /* foreign samplers in serial mode */
+};
 
 struct record_trial_begin {
     uint64_t study, trial, number;
-    uint64_t view;    /* LSN of the last batch it may see */
-    uint8_t mode;     /* enum record_view_mode */
-    bool detached;    /* belongs to no session */
-    bool popped;      /* it is the queue entry with this id */
+    uint64_t view; /* LSN of the last batch it may see */
+    uint8_t mode;  /* enum record_view_mode */
+    bool detached; /* belongs to no session */
+    bool popped;   /* it is the queue entry with this id */
     struct record_time time;
 };
 
@@ -225,7 +252,8 @@ struct record_trial_import {
     uint32_t value_count;
     const struct record_report *reports;
     uint32_t report_count;
-    const struct record_attr *attrs; /* whole values only; longer ones follow as TRIAL_ATTR in the same batch */
+    const struct record_attr
+        *attrs; /* whole values only; longer ones follow as TRIAL_ATTR in the same batch */
     uint32_t attr_count;
     struct record_time begin, end;
 };
@@ -239,7 +267,8 @@ struct record_draw_part {
 struct record_draw {
     uint64_t trial; /* 0: of none */
     uint64_t study; /* whose seed keys the stream */
-    bool foreign;   /* generator label and position instead of a Philox stream: domain = label number, third = position */
+    bool foreign; /* generator label and position instead of a Philox stream: domain = label number,
+                     third = position */
     uint32_t domain, instance;
     uint64_t third;
     const struct record_draw_part *parts;
@@ -288,23 +317,29 @@ enum record_trial_state {
 
 struct record_trial_finish {
     uint64_t trial;
-    uint8_t state; /* COMPLETE, PRUNED or FAIL */
-    bool stop;     /* the study was told to stop with this trial */
+    uint8_t state;            /* COMPLETE, PRUNED or FAIL */
+    bool stop;                /* the study was told to stop with this trial */
     const double *objectives; /* no NaN */
     uint32_t objective_count;
     struct record_time time;
 };
 
-enum record_rollback_reason { ROLLBACK_DEAD = 1, ROLLBACK_ABANDONED = 2, ROLLBACK_INTERRUPTED = 3, ROLLBACK_CLOSED = 4 };
+enum record_rollback_reason {
+    ROLLBACK_DEAD = 1,
+    ROLLBACK_ABANDONED = 2,
+    ROLLBACK_INTERRUPTED = 3,
+    ROLLBACK_CLOSED = 4
+};
 
 struct record_trial_rollback {
-    uint64_t trial; /* = the attempt */
+    uint64_t trial;   /* = the attempt */
     uint64_t session; /* that it belonged to; 0 detached */
     uint8_t reason;
 };
 
 struct record {
-    uint8_t type; /* enum record_type; a skipped unknown type keeps its number and has no union member */
+    uint8_t type; /* enum record_type; a skipped unknown type keeps its number and has no union
+                     member */
     bool skipped; /* type unknown, flag bit 15 set: carries nothing */
     union {
         struct record_session_open session_open;
@@ -331,12 +366,14 @@ struct record {
     };
 };
 
-/* Memory for the arrays of decoded records; grows, is reused, never shrinks. Zero-initialise with the os. */
+/* Memory for the arrays of decoded records; grows, is reused, never shrinks. Zero-initialise with
+ * the os. */
 struct record_scratch {
     const struct hpo_os *os;
     struct record_scratch_block *blocks; /* private */
 };
-void record_scratch_reset(struct record_scratch *scratch);   /* before a new batch: pointers from before are void */
+void record_scratch_reset(
+    struct record_scratch *scratch); /* before a new batch: pointers from before are void */
 void record_scratch_release(struct record_scratch *scratch);
 
 /* A growing buffer of encoded records: the body of one batch. Zero-initialise with the os. */
@@ -349,20 +386,29 @@ struct record_buffer {
 void record_buffer_clear(struct record_buffer *buffer); /* keeps the memory */
 void record_buffer_release(struct record_buffer *buffer);
 
-/* Append one encoded record. 0, HPO_NOMEM, HPO_TOO_LARGE (a record over 1 MiB, a name over 64 KiB, a count over 65535 records).
- * On error the buffer is as before. */
+/* Append one encoded record. 0, HPO_NOMEM, HPO_TOO_LARGE (a record over 1 MiB, a name over 64 KiB,
+ * a count over 65535 records). On error the buffer is as before. */
 int record_encode(struct record_buffer *buffer, const struct record *record);
 
-/* Decode the record at the start of [bytes, bytes + size). *used gets its length with padding. 0, HPO_CORRUPT,
- * HPO_UNSUPPORTED (unknown type that may not be skipped, unknown version), HPO_NOMEM. */
-int record_decode(const uint8_t *bytes, size_t size, struct record_scratch *scratch, struct record *out, size_t *used);
+/* Decode the record at the start of [bytes, bytes + size). *used gets its length with padding. 0,
+ * HPO_CORRUPT, HPO_UNSUPPORTED (unknown type that may not be skipped, unknown version), HPO_NOMEM.
+ */
+int record_decode(const uint8_t *bytes, size_t size, struct record_scratch *scratch,
+                  struct record *out, size_t *used);
 
 /* The type's name ("TRIAL_BEGIN"), for printing; "?" for an unknown one. */
 const char *record_type_name(uint8_t type);
 
-/* Distribution and algorithm alone, with the same bytes as inside records (for state's canonical encoding and for comparing). */
-int record_encode_distribution(struct record_buffer *buffer, const struct record_distribution *distribution);
+/* Distribution and algorithm alone, with the same bytes as inside records (for state's canonical
+ * encoding and for comparing). */
+int record_encode_distribution(struct record_buffer *buffer,
+                               const struct record_distribution *distribution);
 int record_decode_distribution(const uint8_t *bytes, size_t size, struct record_scratch *scratch,
                                struct record_distribution *out, size_t *used);
+/* A name with its distribution, the same way. These append bytes only: no header, no padding, no
+ * count. */
+int record_encode_param(struct record_buffer *buffer, const struct record_param *param);
+int record_decode_param(const uint8_t *bytes, size_t size, struct record_scratch *scratch,
+                        struct record_param *out, size_t *used);
 
 #endif

@@ -9,9 +9,10 @@
  *
  * Invariants
  *   N1  A file under its final name is whole and synced, and so is its name.
- *   N2  A snapshot speaks of one LSN that was durable when it was built, and carries that LSN, its
- * chain, the store's uuid and the state's digest; all four are compared. N3  No byte of a snapshot
- * is believed before the file's hash, nor used as offset or count before it is checked.
+ *   N2  A snapshot speaks of one LSN that was durable when it was built, and carries that
+ *       LSN, its chain, the store's uuid and the state's digest; all four are compared.
+ *   N3  No byte of a snapshot is believed before the file's hash, nor used as offset or
+ *       count before it is checked.
  */
 #ifndef HPO_ENGINE_SNAPSHOT_H
 #define HPO_ENGINE_SNAPSHOT_H

@@ -10,20 +10,26 @@
  *   living    a trial that waits, runs or has finished; a rolled-back attempt is not.
  *   ended     finished: COMPLETE, PRUNED or FAIL. Never changes again.
  *   attempt   what TRIAL_BEGIN starts: the trial's id. A rolled-back attempt is kept, because
- * earlier views show it. pool      numbers that a rollback set free, each with the id of its next
- * attempt and the view of the last one. queue     trials that WAIT, by number.
+ *             earlier views show it.
+ *   pool      numbers that a rollback set free, each with the id of its next attempt and the
+ *             view of the last one.
+ *   queue     trials that WAIT, by number.
  *
  * Invariants (cited as F1..F8)
- *   F1  Ids of studies and trials are 1, 2, 3 ... over the whole store and never given twice. A
- * rollback takes the next id for the attempt to come; a queue entry that is queued again keeps its
- * own. F2  Every number below `next_number` is living or in the pool, never both. F3  The pool's
- * highest entry has a view if it is next_number - 1: a free number that nobody needs back is
- * forgotten. F4  `ended` is append-only, in the order of the log; end LSNs in it never fall. F5  An
- * ended trial and a rolled-back attempt are each one immutable block of canonical bytes
- * (state_blob.h). F6  Values, reports and decisions of a trial are in the order of the log, so what
- * a view shows of them is a prefix. F7  Of the versions of a study attribute at most the first is
- * settled; each other one belongs to an unfinished trial. F8  Parameters of living trials of one
- * name have one class (kind, log, choices).
+ *   F1  Ids of studies and trials are 1, 2, 3 ... over the whole store and never given twice.
+ *       A rollback takes the next id for the attempt to come; a queue entry that is queued
+ *       again keeps its own.
+ *   F2  Every number below `next_number` is living or in the pool, never both.
+ *   F3  The pool's highest entry has a view if it is next_number - 1: a free number that
+ *       nobody needs back is forgotten.
+ *   F4  `ended` is append-only, in the order of the log; end LSNs in it never fall.
+ *   F5  An ended trial and a rolled-back attempt are each one immutable block of canonical
+ *       bytes (state_blob.h).
+ *   F6  Values, reports and decisions of a trial are in the order of the log, so what a view
+ *       shows of them is a prefix.
+ *   F7  Of the versions of a study attribute at most one is settled; each other one belongs
+ *       to an unfinished trial.
+ *   F8  Parameters of living trials of one name have one class (kind, log, choices).
  *
  * Ownership: everything handed out is borrowed. Pointers from state_* are valid until the next
  * state_apply_batch or state_free, except those of an ended trial (and of rolled-back attempts):
