@@ -28,36 +28,75 @@ void code_u8(struct coder *c, uint8_t *field)
         codec_put_u8(&c->writer, *field);
 }
 
+/*
+ * Numbers are mostly small: seven bits a byte, least significant first, the top bit says that more
+ * follow. One encoding (R1): no leading zero group, nothing above `max`.
+ */
+static void code_varint(struct coder *c, uint64_t *field, uint64_t max)
+{
+    uint64_t value = 0, rest = *field;
+    unsigned shift = 0;
+    uint8_t byte;
+
+    if (!c->decoding) {
+        for (; rest >= 0x80; rest >>= 7)
+            codec_put_u8(&c->writer, (uint8_t)(rest | 0x80));
+        codec_put_u8(&c->writer, (uint8_t)rest);
+        return;
+    }
+    do {
+        byte = codec_get_u8(&c->reader);
+        coder_require(c, shift < 63 || byte <= 1);
+        if (c->error)
+            break;
+        value |= (uint64_t)(byte & 0x7f) << shift;
+        shift += 7;
+    } while (byte & 0x80);
+    coder_require(c, (byte != 0 || shift == 7) && value <= max);
+    *field = c->error ? 0 : value;
+}
+
 void code_u16(struct coder *c, uint16_t *field)
 {
+    uint64_t value = c->decoding ? 0 : *field;
+
+    code_varint(c, &value, UINT16_MAX);
     if (c->decoding)
-        *field = codec_get_u16(&c->reader);
-    else
-        codec_put_u16(&c->writer, *field);
+        *field = (uint16_t)value;
 }
 
 void code_u32(struct coder *c, uint32_t *field)
 {
+    uint64_t value = c->decoding ? 0 : *field;
+
+    code_varint(c, &value, UINT32_MAX);
     if (c->decoding)
-        *field = codec_get_u32(&c->reader);
-    else
-        codec_put_u32(&c->writer, *field);
+        *field = (uint32_t)value;
 }
 
 void code_u64(struct coder *c, uint64_t *field)
+{
+    code_varint(c, field, UINT64_MAX);
+}
+
+/* Zigzag: 0, -1, 1, -2 ... become 0, 1, 2, 3 ... */
+void code_i64(struct coder *c, int64_t *field)
+{
+    uint64_t value = 0;
+
+    if (!c->decoding)
+        value = (uint64_t)*field << 1 ^ (*field < 0 ? UINT64_MAX : 0);
+    code_varint(c, &value, UINT64_MAX);
+    if (c->decoding)
+        *field = (int64_t)(value >> 1 ^ (value & 1 ? UINT64_MAX : 0));
+}
+
+void code_fixed(struct coder *c, uint64_t *field)
 {
     if (c->decoding)
         *field = codec_get_u64(&c->reader);
     else
         codec_put_u64(&c->writer, *field);
-}
-
-void code_i64(struct coder *c, int64_t *field)
-{
-    if (c->decoding)
-        *field = codec_get_i64(&c->reader);
-    else
-        codec_put_i64(&c->writer, *field);
 }
 
 void code_bool(struct coder *c, bool *field)

@@ -26,10 +26,12 @@ void coder_fail(struct coder *c, int error);
 void coder_require(struct coder *c, bool holds); /* a rule about a field */
 
 void code_u8(struct coder *c, uint8_t *field);
+/* u16, u32, u64 and i64 take as many bytes as they need, fixed always eight. */
 void code_u16(struct coder *c, uint16_t *field);
 void code_u32(struct coder *c, uint32_t *field);
 void code_u64(struct coder *c, uint64_t *field);
 void code_i64(struct coder *c, int64_t *field);
+void code_fixed(struct coder *c, uint64_t *field); /* hashes, seeds */
 void code_bool(struct coder *c, bool *field);
 void code_enum(struct coder *c, uint8_t *field, unsigned low, unsigned high); /* both included */
 void code_f64(struct coder *c, double *field);    /* NaN has one encoding (R1): written in any form

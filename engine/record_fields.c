@@ -27,7 +27,11 @@ static int bytes_compare(const struct bytes *a, const struct bytes *b)
 
 static void code_time(struct coder *c, struct record_time *time)
 {
-    code_i64(c, &time->us);
+    uint64_t us = c->decoding ? 0 : (uint64_t)time->us;
+
+    code_fixed(c, &us);
+    if (c->decoding)
+        time->us = (int64_t)us;
     code_u8(c, &time->kind);
     coder_require(c, time->kind <= 1 || (time->kind == 255 && time->us == 0));
 }
@@ -125,17 +129,24 @@ static void code_algorithm(struct coder *c, struct record_algorithm *algorithm)
 {
     code_name(c, &algorithm->name);
     code_u32(c, &algorithm->version);
-    CODE_ARRAY(c, struct record_option, algorithm->options, algorithm->option_count, 8,
+    CODE_ARRAY(c, struct record_option, algorithm->options, algorithm->option_count, 2,
                code_option);
     require_sorted(c, algorithm->options, algorithm->option_count);
     coder_require(c, algorithm->name.size || (!algorithm->version && !algorithm->option_count));
 }
 
+/* param << 1 | asked, then the double: nine bytes for the first 64 parameters. */
 static void code_value(struct coder *c, struct record_value *value)
 {
-    code_u32(c, &value->param);
-    code_bool(c, &value->asked);
+    uint64_t head = c->decoding ? 0 : (uint64_t)value->param << 1 | value->asked;
+
+    code_u64(c, &head);
+    coder_require(c, head >> 33 == 0);
     code_number(c, &value->value);
+    if (c->decoding) {
+        value->param = (uint32_t)(head >> 1);
+        value->asked = head & 1;
+    }
 }
 
 static void code_report(struct coder *c, struct record_report *report)
@@ -146,8 +157,15 @@ static void code_report(struct coder *c, struct record_report *report)
 
 static void code_attr(struct coder *c, struct record_attr *attr)
 {
-    code_enum(c, &attr->space, ATTR_USER, ATTR_OWN);
-    code_bool(c, &attr->removed);
+    uint8_t head = c->decoding ? 0 : (uint8_t)(attr->space | attr->removed << 2);
+
+    coder_require(c, c->decoding || attr->space <= ATTR_OWN);
+    code_u8(c, &head);
+    if (c->decoding) {
+        attr->space = head & 3;
+        attr->removed = head >> 2 & 1;
+    }
+    coder_require(c, head < 8 && attr->space <= ATTR_OWN);
     code_u16(c, &attr->piece);
     code_u16(c, &attr->pieces);
     code_name(c, &attr->key);
@@ -160,13 +178,6 @@ static void code_whole_attr(struct coder *c, struct record_attr *attr)
 {
     code_attr(c, attr);
     coder_require(c, attr->pieces == 1);
-}
-
-static void code_draw_part(struct coder *c, struct record_draw_part *part)
-{
-    code_u64(c, &part->slot);
-    code_u64(c, &part->first);
-    code_u64(c, &part->count);
 }
 
 static void code_objective(struct coder *c, double *objective)
@@ -202,7 +213,7 @@ static void code_heartbeat(struct coder *c, struct record_heartbeat *r)
 static void code_snapshot_done(struct coder *c, struct record_snapshot_done *r)
 {
     code_u64(c, &r->lsn);
-    code_u64(c, &r->chain);
+    code_fixed(c, &r->chain);
     code_raw(c, r->digest, sizeof(r->digest));
 }
 
@@ -228,7 +239,7 @@ static void code_space(struct coder *c, const struct record_param **params, uint
     const struct record_param *list = c->decoding ? NULL : *params;
     uint32_t n = c->decoding ? 0 : *count;
 
-    CODE_ARRAY(c, struct record_param, list, n, 14, code_param);
+    CODE_ARRAY(c, struct record_param, list, n, 5, code_param);
     if (c->decoding) {
         *params = list;
         *count = n;
@@ -237,8 +248,8 @@ static void code_space(struct coder *c, const struct record_param **params, uint
 
 static void code_seed(struct coder *c, uint64_t seed[2])
 {
-    code_u64(c, &seed[0]);
-    code_u64(c, &seed[1]);
+    code_fixed(c, &seed[0]);
+    code_fixed(c, &seed[1]);
 }
 
 static void code_study_create(struct coder *c, struct record_study_create *r)
@@ -303,7 +314,7 @@ static void code_sampler_state(struct coder *c, struct record_sampler_state *r)
 {
     code_u64(c, &r->study);
     code_u64(c, &r->trial);
-    CODE_ARRAY(c, struct record_option, r->parts, r->part_count, 8, code_option);
+    CODE_ARRAY(c, struct record_option, r->parts, r->part_count, 2, code_option);
     require_sorted(c, r->parts, r->part_count);
 }
 
@@ -313,7 +324,7 @@ static void code_trial_enqueue(struct coder *c, struct record_trial_enqueue *r)
     code_u64(c, &r->trial);
     code_u64(c, &r->number);
     code_u64(c, &r->on_behalf);
-    CODE_ARRAY(c, struct record_value, r->values, r->value_count, 13, code_value);
+    CODE_ARRAY(c, struct record_value, r->values, r->value_count, 9, code_value);
     code_time(c, &r->time);
 }
 
@@ -337,30 +348,54 @@ static void code_trial_import(struct coder *c, struct record_trial_import *r)
     code_enum(c, &r->state, TRIAL_RUNNING, TRIAL_WAITING);
     CODE_ARRAY(c, double, r->objectives, r->objective_count, 8, code_objective);
     coder_require(c, r->objective_count <= RECORD_DIRECTIONS_MAX);
-    CODE_ARRAY(c, struct record_value, r->values, r->value_count, 13, code_value);
-    CODE_ARRAY(c, struct record_report, r->reports, r->report_count, 16, code_report);
-    CODE_ARRAY(c, struct record_attr, r->attrs, r->attr_count, 14, code_whole_attr);
+    CODE_ARRAY(c, struct record_value, r->values, r->value_count, 9, code_value);
+    CODE_ARRAY(c, struct record_report, r->reports, r->report_count, 9, code_report);
+    CODE_ARRAY(c, struct record_attr, r->attrs, r->attr_count, 5, code_whole_attr);
     code_time(c, &r->begin);
     code_time(c, &r->end);
 }
 
+/* Slots rise by one as a rule: each is stored as the difference to the one before, three bytes a
+ * part. */
+static void code_draw_part(struct coder *c, struct record_draw_part *part, uint64_t *slot)
+{
+    int64_t step = c->decoding ? 0 : (int64_t)(part->slot - *slot);
+
+    code_i64(c, &step);
+    code_u64(c, &part->first);
+    code_u64(c, &part->count);
+    *slot += (uint64_t)step;
+    if (c->decoding)
+        part->slot = *slot;
+}
+
 static void code_draw(struct coder *c, struct record_draw *r)
 {
+    uint32_t count = c->decoding ? 0 : r->part_count;
+    struct record_draw_part *parts;
+    uint64_t slot = 0;
+
     code_u64(c, &r->trial);
     code_u64(c, &r->study);
     code_bool(c, &r->foreign);
     code_u32(c, &r->domain);
     code_u32(c, &r->instance);
     code_u64(c, &r->third);
-    CODE_ARRAY(c, struct record_draw_part, r->parts, r->part_count, 24, code_draw_part);
-    code_u64(c, &r->digest);
+    parts = code_items(c, r->parts, &count, sizeof(*parts), 3);
+    for (uint32_t i = 0; i < count && !c->error; i++)
+        code_draw_part(c, &parts[i], &slot);
+    code_fixed(c, &r->digest);
+    if (c->decoding) {
+        r->parts = parts;
+        r->part_count = count;
+    }
 }
 
 static void code_suggest(struct coder *c, struct record_suggest *r)
 {
     code_u64(c, &r->trial);
     code_bool(c, &r->joint);
-    CODE_ARRAY(c, struct record_value, r->values, r->value_count, 13, code_value);
+    CODE_ARRAY(c, struct record_value, r->values, r->value_count, 9, code_value);
     code_bytes(c, &r->note);
 }
 
