@@ -25,6 +25,7 @@ static int none_decide(const struct sampler_call *call, bool *prune, struct samp
 const struct pruner pruner_none = {
     .name = "none",
     .version = 1,
+    .blind = true,
     .configure = none_configure,
     .decide = none_decide,
 };

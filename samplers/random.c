@@ -60,6 +60,7 @@ int random_suggest_one(const struct sampler_call *call, const struct sampler_par
 const struct sampler sampler_random = {
     .name = "random",
     .version = 1,
+    .blind = true,
     .configure = random_configure,
     .joint_space = random_joint_space,
     .suggest_joint = random_suggest_joint,

@@ -204,6 +204,8 @@ int pruner_decide(const struct sampler_call *call, bool *prune, struct sampler_b
 struct sampler {
     const char *name;
     uint32_t version; /* raised by any change that alters a bit of any suggestion */
+    /* Looks at no other trial: the engine may hand an empty view instead of building the rows. */
+    bool blind;
     /* Fill *out, allocated as a struct that begins with sampler_configuration, whose option list is
      * made by options_complete (options.h); the caller sets the common members. */
     int (*configure)(const struct sampler_study *study, const struct sampler_option *options,
@@ -232,6 +234,7 @@ struct sampler {
 struct pruner {
     const char *name;
     uint32_t version;
+    bool blind; /* as above */
     int (*configure)(const struct sampler_study *study, const struct sampler_option *options,
                      uint32_t option_count, const struct sampler_allocator *allocator,
                      struct sampler_message *message, struct sampler_configuration **out);

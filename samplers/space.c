@@ -33,7 +33,7 @@ static bool is_integer(double x)
  */
 static double grid_tolerance(const struct sampler_distribution *d)
 {
-    double error = (det_abs(d->low) + det_abs(d->high)) / d->step * 0x1p-52;
+    double error = (det_abs(d->low) + det_abs(d->high)) / d->step * 0x1p-51;
 
     return error > GRID_TOLERANCE ? error : GRID_TOLERANCE;
 }
@@ -76,7 +76,8 @@ static int prepare_float(struct sampler_distribution *d, struct sampler_message 
         return sampler_fail(message, SAMPLER_INVALID, "a log float has no step", NULL);
     if (d->step == 0)
         return SAMPLER_OK;
-    /* Fewer than 2^50 steps, seen from zero, are told apart by doubles at both ends. */
+    /* Then there are fewer than 2^49 steps between the ends and zero, and doubles tell them apart.
+     */
     if (!(grid_tolerance(d) < 0.25))
         return sampler_fail(message, SAMPLER_INVALID,
                             "the step is too small for a range so far from zero", NULL);

@@ -1,0 +1,12 @@
+# The tests of samplers/, included by tests/unit/CMakeLists.txt.
+pkg_check_modules(MPFR IMPORTED_TARGET mpfr)
+foreach(module philox draw detmath space options random)
+    hpo_unit(${module} hpo_samplers PkgConfig::JANSSON m)
+    target_compile_definitions(test_${module} PRIVATE HPO_TEST_VECTORS="${PROJECT_SOURCE_DIR}/tests/vectors")
+endforeach()
+if(MPFR_FOUND)
+    target_compile_definitions(test_detmath PRIVATE HPO_TEST_MPFR)
+    target_link_libraries(test_detmath PRIVATE PkgConfig::MPFR)
+else()
+    message(WARNING "libmpfr-dev not found: exp and log will not be swept against MPFR")
+endif()

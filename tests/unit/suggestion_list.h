@@ -1,0 +1,129 @@
+/*
+ * suggestion_list: fixed suggestions and function values, digested. Their bits must be the same on
+ * every machine and for every compiler and level: test_random.c compares with the constant,
+ * tests/digest_across_builds.sh builds tests/digest_samplers.c in many ways. A changed constant is
+ * a changed result of every study ever made: a new sampler version or math version comes with it.
+ */
+#ifndef HPO_TESTS_SUGGESTION_LIST_H
+#define HPO_TESTS_SUGGESTION_LIST_H
+
+#include <string.h>
+#include <xxhash.h>
+
+#include "samplers/detmath.h"
+#include "samplers/fpenv.h"
+#include "samplers/sampler.h"
+
+#define SUGGESTION_LIST_DIGEST UINT64_C(0x49DB289E561991AD)
+#define SUGGESTION_TRIALS 400
+#define SUGGESTION_FUNCTION_VALUES 100000
+
+/* One of each kind, with ends that make the arithmetic work. */
+static const struct sampler_distribution suggestion_distributions[] = {
+    {.kind = SAMPLER_FLOAT, .low = -5, .high = 10},
+    {.kind = SAMPLER_FLOAT, .low = 0.1, .high = 0.3},
+    {.kind = SAMPLER_FLOAT, .low = 1e-5, .high = 0.1, .log = true},
+    {.kind = SAMPLER_FLOAT, .low = 1e-300, .high = 1e300, .log = true},
+    {.kind = SAMPLER_FLOAT, .low = 0, .high = 0.8, .step = 0.05},
+    {.kind = SAMPLER_FLOAT, .low = 0.1, .high = 0.75, .step = 0.1},
+    {.kind = SAMPLER_INT, .low = -7, .high = 7},
+    {.kind = SAMPLER_INT, .low = 3, .high = 25, .step = 7},
+    {.kind = SAMPLER_INT, .low = -0x1p53, .high = 0x1p53, .step = 3},
+    {.kind = SAMPLER_INT, .low = 1, .high = 4096, .log = true},
+    {.kind = SAMPLER_INT, .low = 8, .high = 1e9, .log = true},
+    {.kind = SAMPLER_CATEGORICAL, .choice_count = 5},
+    {.kind = SAMPLER_CATEGORICAL, .choice_count = 1},
+};
+#define SUGGESTION_PARAMS (sizeof(suggestion_distributions) / sizeof(suggestion_distributions[0]))
+
+/* Chain: the digest so far and one more word. Little-endian whatever the machine is. */
+static inline uint64_t suggestion_chain(uint64_t digest, uint64_t word)
+{
+    uint8_t bytes[8];
+
+    for (int i = 0; i < 8; i++)
+        bytes[i] = (uint8_t)(word >> 8 * i);
+    return XXH3_64bits_withSeed(bytes, sizeof(bytes), digest);
+}
+
+static inline uint64_t suggestion_chain_double(uint64_t digest, double value)
+{
+    uint64_t bits;
+
+    memcpy(&bits, &value, sizeof(bits));
+    return suggestion_chain(digest, value == value ? bits : UINT64_C(0x7FF8000000000000));
+}
+
+static inline uint64_t suggestion_functions(uint64_t digest)
+{
+    struct philox_key key = {{42, 0}};
+    struct stream stream;
+    struct fpenv saved;
+
+    (void)stream_open(&stream, &key, 15, 0, 0, 0, 0, NULL);
+    fpenv_enter(&saved);
+    for (int i = 0; i < SUGGESTION_FUNCTION_VALUES; i++) {
+        double u = stream_open_unit(&stream);
+
+        digest = suggestion_chain_double(digest, det_exp(i % 2 ? 1460 * u - 748 : 4 * u - 2));
+        digest = suggestion_chain_double(digest, det_log(i % 2 ? det_exp(1400 * u - 742) : 4 * u));
+    }
+    fpenv_leave(&saved);
+    return digest;
+}
+
+/* 0 if anything but success came back, which no digest is. */
+static inline uint64_t suggestion_list_digest(const struct sampler_allocator *allocator)
+{
+    struct sampler_study study = {.name = "list",
+                                  .name_size = 4,
+                                  .key = {{0xfedcba9876543210, 0x0123456789abcdef}},
+                                  .directions = (const uint8_t[]){0},
+                                  .direction_count = 1};
+    struct sampler_view view = {0};
+    struct sampler_configuration *configuration = NULL;
+    struct draw_list draws = {.allocator = allocator};
+    uint64_t digest = suggestion_functions(1);
+
+    if (sampler_configure(sampler_find("random"), &study, NULL, 0, 0, allocator, NULL,
+                          &configuration) != 0)
+        return 0;
+    for (uint64_t trial = 0; trial < SUGGESTION_TRIALS; trial++) {
+        struct sampler_trial own = {.number = trial, .state = SAMPLER_RUNNING};
+        struct sampler_call call = {.configuration = configuration,
+                                    .study = &study,
+                                    .view = &view,
+                                    .own = &own,
+                                    .draws = &draws,
+                                    .allocator = allocator};
+
+        draw_list_clear(&draws);
+        for (uint32_t i = 0; i < SUGGESTION_PARAMS; i++) {
+            struct sampler_param param = {.name = "p",
+                                          .name_size = 1,
+                                          .number = i,
+                                          .family = i,
+                                          .slot = 1 + i,
+                                          .distribution = suggestion_distributions[i]};
+            double value;
+
+            if (distribution_prepare(&param.distribution, NULL) != 0 ||
+                sampler_suggest_one(&call, &param, &value) != 0)
+                return 0;
+            digest = suggestion_chain_double(digest, value);
+            digest =
+                suggestion_chain_double(digest, distribution_to_unit(&param.distribution, value));
+        }
+        for (uint32_t i = 0; i < draws.count; i++) {
+            struct draw draw;
+
+            draw_list_get(&draws, i, &draw);
+            digest = suggestion_chain(digest, draw.digest);
+        }
+    }
+    draw_list_release(&draws);
+    configuration_free(configuration);
+    return digest;
+}
+
+#endif
