@@ -70,15 +70,15 @@ struct log_snapshot {
 
 struct log_options {
     const struct hpo_os *os;
-    bool read_only; /* takes no lock that others could wait for, writes nothing, works up to damage
-                     */
+    bool read_only; /* takes no lock that others wait for, writes nothing, works up to damage */
     bool create;    /* make the store if the directory is absent or empty */
     bool allow_fuse;
     bool relaxed; /* log_wait returns at once: survives SIGKILL, not power loss */
-    uint64_t segment_size_first,
-        segment_size_max; /* bytes; 0: 256 KiB, 16 MiB. Tests use small ones */
-    const struct log_snapshot
-        *snapshots; /* where a scan may begin, and what must be there; may be NULL */
+    bool no_wait; /* HPO_BUSY instead of waiting for another process that recovers the store */
+    /* Bytes; 0: 256 KiB and 16 MiB. Tests use small ones. */
+    uint64_t segment_size_first, segment_size_max;
+    /* Where a scan may begin, and what must be there; may be NULL. */
+    const struct log_snapshot *snapshots;
     size_t snapshot_count;
     struct error_detail *error; /* where details go; lives as long as the log */
 };
