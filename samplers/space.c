@@ -6,9 +6,15 @@
 #include "samplers/strict.h"
 #include "samplers/space.h"
 #include "samplers/detmath.h"
+#include "samplers/fpenv.h"
 
 #include <assert.h>
 #include <string.h>
+
+/* The engine calls distribution_prepare and distribution_contains directly, and what they say goes
+ * into the log, so these two set the environment themselves. Their work is behind a call, across
+ * which it cannot be moved. */
+#define OUT_OF_LINE __attribute__((noinline))
 
 #define INTEGER_MAX 0x1p53
 /* How far from the grid of its step a float may lie, in steps. */
@@ -89,7 +95,8 @@ static int prepare_float(struct sampler_distribution *d, struct sampler_message 
     return SAMPLER_OK;
 }
 
-int distribution_prepare(struct sampler_distribution *distribution, struct sampler_message *message)
+static OUT_OF_LINE int prepare(struct sampler_distribution *distribution,
+                               struct sampler_message *message)
 {
     struct sampler_distribution d = *distribution;
     int err;
@@ -126,15 +133,24 @@ int distribution_prepare(struct sampler_distribution *distribution, struct sampl
     return SAMPLER_OK;
 }
 
+int distribution_prepare(struct sampler_distribution *distribution, struct sampler_message *message)
+{
+    struct fpenv saved;
+    int err;
+
+    fpenv_enter(&saved);
+    err = prepare(distribution, message);
+    fpenv_leave(&saved);
+    return err;
+}
+
 bool distribution_single(const struct sampler_distribution *distribution)
 {
     return distribution->low == distribution->high;
 }
 
-bool distribution_contains(const struct sampler_distribution *distribution, double value)
+static OUT_OF_LINE bool contains(const struct sampler_distribution *d, double value)
 {
-    const struct sampler_distribution *d = distribution;
-
     if (!(value >= d->low && value <= d->high))
         return false;
     if (d->kind == SAMPLER_CATEGORICAL)
@@ -148,6 +164,17 @@ bool distribution_contains(const struct sampler_distribution *distribution, doub
     double steps = (value - d->low) / d->step;
 
     return det_abs(steps - det_rint(steps)) < grid_tolerance(d);
+}
+
+bool distribution_contains(const struct sampler_distribution *distribution, double value)
+{
+    struct fpenv saved;
+    bool inside;
+
+    fpenv_enter(&saved);
+    inside = contains(distribution, value);
+    fpenv_leave(&saved);
+    return inside;
 }
 
 bool distribution_equal(const struct sampler_distribution *a, const struct sampler_distribution *b)

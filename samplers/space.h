@@ -40,7 +40,9 @@ struct sampler_distribution {
 int distribution_prepare(struct sampler_distribution *distribution,
                          struct sampler_message *message);
 
-/* All functions below expect a prepared distribution. */
+/* All functions below expect a prepared distribution. Those on scales and unit forms are for
+ * samplers, inside the known floating-point environment (fpenv.h); prepare and contains set it
+ * themselves. */
 
 /* Only one value is possible: that value is low. */
 bool distribution_single(const struct sampler_distribution *distribution);

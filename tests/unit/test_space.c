@@ -235,6 +235,45 @@ Test(space, containment_knows_grids_integers_and_choices)
     cr_assert_not(distribution_contains(&choice, 0.5));
 }
 
+#ifdef __SSE2__
+#include <xmmintrin.h>
+
+Test(space, a_careless_library_in_the_process_changes_no_decision)
+{
+    struct test_random random = {29};
+    int lowered = 0;
+
+    for (int i = 0; i < 20000; i++) {
+        double step = ldexp(test_unit(&random) + 0.01, i % 31 - 15);
+        struct sampler_distribution d = a_float(test_unit(&random), 1 + test_unit(&random), step,
+                                                false),
+                                    careless = d;
+        double value = d.low + 3 * step;
+        int err, careless_err;
+        bool inside, careless_inside;
+
+        err = distribution_prepare(&d, NULL);
+        inside = err == SAMPLER_OK && distribution_contains(&d, value);
+        _mm_setcsr(0xDFC0); /* flush-to-zero, denormals-are-zero, rounding up */
+        careless_err = distribution_prepare(&careless, NULL);
+        careless_inside = err == SAMPLER_OK && distribution_contains(&careless, value);
+        _mm_setcsr(0x1F80);
+        cr_assert_eq(careless_err, err);
+        cr_assert_eq(careless_inside, inside);
+        cr_assert(distribution_equal(&careless, &d), "[%a, %a] step %a", d.low, d.high, d.step);
+        lowered += inside;
+    }
+    cr_assert_gt(lowered, 5000);
+    struct sampler_distribution tiny = prepared(a_float(0x1p-1074, 0x1p-1070, 0, true));
+
+    _mm_setcsr(0xDFC0);
+    bool zero_inside = distribution_contains(&tiny, 0);
+
+    _mm_setcsr(0x1F80);
+    cr_assert_not(zero_inside);
+}
+#endif
+
 /* -- properties -- */
 
 /* Any distribution that distribution_prepare may accept, extremes included. */
