@@ -61,11 +61,15 @@ struct sampler_decision {
 struct sampler_trial {
     uint64_t number;
     uint8_t state;
-    const double *objectives; /* COMPLETE: one per direction, no NaN; else count 0 */
+    /* COMPLETE: exactly one per direction, no NaN (the engine shows a COMPLETE trial that was
+     * stored with another number as FAIL). Other states: count 0. */
+    const double *objectives;
     uint32_t objective_count;
-    const struct sampler_value
-        *values; /* each family at most once, in the order of the log. Ended rows: the
-                  * parameters of the trial. RUNNING rows: also joint values not asked for yet */
+    /* Each family at most once, in the order of the log, each contained in its parameter's
+     * distribution (the engine leaves out what is not: somebody else's sampler or an import may
+     * have set it). Ended rows: the parameters of the trial. RUNNING rows: also joint values not
+     * asked for yet. */
+    const struct sampler_value *values;
     uint32_t value_count;
     const struct sampler_report *reports; /* ascending by step, the first report of each step */
     uint32_t report_count;
