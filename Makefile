@@ -78,17 +78,6 @@ format:
 	@git ls-files '*.c' '*.h' '*.cc' | xargs clang-format -i
 
 install: build
-
-help:
-	@echo 'make demo            tune zstd, kill the search, resume it, compare, check the store'
-	@echo 'make check           every test (HPO_TEST_SCALE=1 for the full counts, as CI does)'
-	@echo 'make check-asan      the same tests under AddressSanitizer and UBSan; check-tsan, check-clang, check-valgrind likewise'
-	@echo 'make check-all       all of these'
-	@echo 'make bench           benchmarks, as ratios to peers in the same run'
-	@echo 'make soak            the enumerations a hundred times longer: hours'
-	@echo 'make coverage        line and branch coverage'
-	@echo 'make install         library, header, tools, man pages (DESTDIR and cmake --install --prefix work)'
-	@echo 'make deps format clean'
 	@cmake --install $(BUILD)
 
 clean:
