@@ -76,6 +76,12 @@ enum recovery_file {
 struct recovery_facts {
     uint8_t format, segments, traces, chains, reach, stream, after, boot, rest, file;
 };
+enum { RECOVERY_FACTS = 10 };
+/* Facts by number, in the order above, so that tests and tools can walk them. */
+uint8_t recovery_fact(const struct recovery_facts *facts, unsigned fact);
+void recovery_fact_set(struct recovery_facts *facts, unsigned fact, uint8_t value);
+const char *recovery_fact_name(unsigned fact);                       /* "format" ... */
+const char *recovery_fact_value_name(unsigned fact, unsigned value); /* NULL: no such value */
 
 enum recovery_verdict {
     RECOVERY_NO_STORE = 1, /* nothing is there */
@@ -97,6 +103,8 @@ enum recovery_action {
     RECOVERY_ROLL,       /* roll with reason RECOVERY: stated end = H, copy H+1 .. p */
     RECOVERY_REFUSE,     /* a writable open fails; reading works up to p */
 };
+
+const char *recovery_action_name(enum recovery_action action); /* "create" ... */
 
 /* A row fits if for each fact the bit (1 << value) is set in its mask. The first one decides. */
 struct recovery_row {
@@ -137,7 +145,8 @@ struct recovery_options {
     uint8_t boot_id[16]; /* ours */
     bool from_beginning; /* read every batch since LSN 1, whatever the snapshots say */
     /* A store in use: look no further than what is published. NULL: nobody writes. */
-    const struct scan_limit *live;
+    const struct scan_limit
+        *live; /* if it found damage and the published end has moved meanwhile: ask again */
     uint32_t live_epoch;
     /* Called for every batch read, in order, if not NULL; non-zero ends the examination with that
      * result. */
@@ -163,7 +172,10 @@ struct recovery {
     struct log_position start;    /* where reading began: the stated end of some segment's header */
     struct log_position attested; /* H; its chain too if H <= p */
     enum recovery_source attested_by;
-    uint64_t snapshots_bad; /* bit i: snapshots[i] contradicts the log, or lies beyond it */
+    char attested_path[48]; /* where, with attested_offset */
+    uint64_t attested_offset;
+    uint64_t snapshots_bad;  /* bit i: snapshots[i] contradicts the log, or lies beyond it */
+    uint64_t after_count[5]; /* sectors after p's, by enum sector_class */
 
     struct error_detail damage; /* code 0: none; else file, offset, first LSN concerned */
     uint64_t damage_lsn_last;   /* last LSN known to be concerned; 0 if unknown */

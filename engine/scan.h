@@ -56,6 +56,7 @@ struct segment_scan {
     const struct segment *segment;
     struct scan_bound bound;
     uint64_t next_offset; /* of the next sector to load */
+    uint32_t skip;        /* payload bytes of it that were delivered already */
     uint8_t *window;      /* file bytes [window_offset, + window_size) */
     size_t window_room, window_size;
     uint64_t window_offset;
@@ -63,16 +64,26 @@ struct segment_scan {
     size_t stream_room, stream_begin, stream_end;
     uint64_t sector_offset; /* of the sector loaded last */
     uint32_t sector_used, sector_first;
-    bool sector_last; /* it was OUTRUN: nothing after it counts */
+    bool sector_last;      /* it was OUTRUN: nothing after it counts */
+    uint64_t begun_in;     /* sector in which a batch began last, 0: none yet */
+    uint64_t begin_offset; /* where the batch being read begins */
+    uint32_t begin_used;
 };
 
-/* Begin before the first batch of the segment. The segment must stay open until release. Allocates
- * nothing. */
+/* Begin before the first batch of the segment, which must stay open until release. `scan` is all
+ * zero or was used before (it keeps its buffers then). Allocates nothing. */
 void segment_scan_start(struct segment_scan *scan, const struct hpo_os *os,
                         const struct segment *segment, const struct scan_bound *bound);
 /* The next batch: 1, described in `out` (valid until the next call); 0: the walk has ended, see
  * stop; HPO_IO, HPO_NOMEM. */
 int segment_scan_next(struct segment_scan *scan, struct log_batch *out, struct error_detail *error);
+/* Go on from `place` with another bound: more was published, or the successor is known now. */
+void segment_scan_extend(struct segment_scan *scan, const struct scan_bound *bound);
+/* The sector stored at `offset`, whatever it holds, within the bound: 1, borrowed until the next
+ * call; 0 if the bound ends before it. Ends the walk: only another peek, start or extend may
+ * follow. */
+int segment_scan_peek(struct segment_scan *scan, uint64_t offset, const uint8_t **out,
+                      struct error_detail *error);
 /* The tail with which appending goes on behind `place` in a new sector. */
 void segment_scan_tail(const struct segment_scan *scan, struct sector_tail *out);
 void segment_scan_release(struct segment_scan *scan);
@@ -82,6 +93,7 @@ struct scan_limit {
     uint32_t segment; /* the newest that counts */
     struct log_position end;
     struct sector_tail tail; /* of that segment */
+    bool other_boot;         /* what recovery found of another boot and nobody rolled yet */
 };
 
 /* A reader of the log. Not thread-safe: one caller at a time. */
