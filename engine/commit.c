@@ -82,14 +82,31 @@ void wal_pending_add(struct log *log, const struct log_position *at)
     assert(log->pending_epoch == log->end.epoch); /* W6 */
     forget_durable(log);
     assert(log->pending_count < log->pending_room);
-    log->pending[log->pending_count++] = (struct wal_pending){*at, WAL_PENDING_WAITING};
+    log->pending[log->pending_count++] =
+        (struct wal_pending){*at, log->end.epoch, WAL_PENDING_WAITING};
     log->os->mutex_unlock(log->os->self, log->mutex);
 }
 
-static struct wal_pending *find_pending(struct log *log, const struct log_position *at)
+static bool is_at(const struct wal_pending *pending, const struct log_position *at)
+{
+    return pending->at.lsn == at->lsn && pending->at.chain == at->chain;
+}
+
+/* By ticket: position alone does not name a batch, a lost one may have a twin (W6). */
+static struct wal_pending *find_ticket(struct log *log, const struct log_ticket *ticket)
 {
     for (size_t i = 0; i < log->pending_count; i++) {
-        if (log->pending[i].at.lsn == at->lsn && log->pending[i].at.chain == at->chain)
+        if (is_at(&log->pending[i], &ticket->at) && log->pending[i].epoch == ticket->epoch)
+            return &log->pending[i];
+    }
+    return NULL;
+}
+
+/* Among those that are still waited for there are no twins. */
+static struct wal_pending *find_waiting(struct log *log, const struct log_position *at)
+{
+    for (size_t i = 0; i < log->pending_count; i++) {
+        if (is_at(&log->pending[i], at) && log->pending[i].state == WAL_PENDING_WAITING)
             return &log->pending[i];
     }
     return NULL;
@@ -108,15 +125,15 @@ static int settle_segment(struct log *log, struct segment *segment, uint64_t las
                           struct error_detail *error)
 {
     struct scan_bound bound = {.lsn_last = last, .tail = tail, .other_boot = false};
-    struct segment_scan scan;
+    struct segment_scan scan = {0};
     struct log_batch batch;
     int err;
 
     segment_scan_start(&scan, log->os, segment, &bound);
     while ((err = segment_scan_next(&scan, &batch, error)) == 1) {
-        struct wal_pending *found = find_pending(log, &batch.at);
+        struct wal_pending *found = find_waiting(log, &batch.at);
 
-        if (found && found->state == WAL_PENDING_WAITING) {
+        if (found) {
             found->state = WAL_PENDING_FOUND;
             --*remaining;
         }
@@ -198,7 +215,7 @@ enum outcome { OUTCOME_WAITING, OUTCOME_DURABLE, OUTCOME_DEAD };
 
 /* What is known of a batch now. Settles first if the log was rolled. *epoch: the one to flush, if
  * still waiting. */
-static int look_up(struct log *log, const struct log_position *at, uint32_t *epoch,
+static int look_up(struct log *log, const struct log_ticket *ticket, uint32_t *epoch,
                    enum outcome *outcome, struct error_detail *error)
 {
     struct shm_published end;
@@ -212,7 +229,7 @@ static int look_up(struct log *log, const struct log_position *at, uint32_t *epo
     log->os->mutex_lock(log->os->self, log->mutex);
     forget_durable(log);
     *epoch = log->pending_epoch;
-    pending = find_pending(log, at);
+    pending = find_ticket(log, ticket);
     if (!pending) {
         *outcome = OUTCOME_DURABLE;
     } else if (pending->state == WAL_PENDING_DEAD) {
@@ -433,7 +450,7 @@ static bool patience_over(struct log *log, struct patience *patience, uint32_t e
     return now - patience->since > (limit > HANG_US_MIN ? limit : HANG_US_MIN);
 }
 
-static int wait_for(struct log *log, const struct log_position *at, struct error_detail *error)
+static int wait_for(struct log *log, const struct log_ticket *ticket, struct error_detail *error)
 {
     struct shm *shm = log->shm;
     struct patience patience = {0};
@@ -443,20 +460,21 @@ static int wait_for(struct log *log, const struct log_position *at, struct error
             shm_sequence(shm); /* before looking, else a change in between is slept through */
         enum outcome outcome;
         uint32_t epoch;
-        int err = look_up(log, at, &epoch, &outcome, error);
+        int err = look_up(log, ticket, &epoch, &outcome, error);
 
         if (err < 0)
             return err;
         if (outcome == OUTCOME_DURABLE)
             return 0;
         if (outcome == OUTCOME_DEAD)
-            return error_set(error, HPO_NOT_WRITTEN, 0, NULL, 0, at->lsn,
+            return error_set(error, HPO_NOT_WRITTEN, 0, NULL, 0, ticket->at.lsn,
                              "a flush failed and this batch was lost with it; try again");
         err = locks_sync_try(&log->locks, epoch);
         if (err == 0) {
             err = lead(log, epoch, error);
         } else if (err != -EAGAIN) {
-            err = error_set(error, error_from_errno(err), -err, "lock", 0, at->lsn, "cannot lock");
+            err = error_set(error, error_from_errno(err), -err, "lock", 0, ticket->at.lsn,
+                            "cannot lock");
         } else if (patience_over(log, &patience, epoch)) {
             err = roll_over(log, epoch, SEGMENT_REASON_TAKEOVER, error);
         } else {
@@ -486,7 +504,7 @@ static int wait_and_tell(struct log *log, const struct log_ticket *ticket)
     atomic_fetch_add_explicit(&shm->arrivals, 1, memory_order_relaxed);
     if (is_durable(log, ticket))
         return 0;
-    err = wait_for(log, &ticket->at, &error);
+    err = wait_for(log, ticket, &error);
     if (err == 0)
         return 0;
     if (err != HPO_NOT_WRITTEN) {
@@ -532,7 +550,7 @@ int log_sync(struct log *log)
             err = reserve_locked(log);
             if (err == 0) {
                 log->pending[log->pending_count++] =
-                    (struct wal_pending){end.at, WAL_PENDING_WAITING};
+                    (struct wal_pending){end.at, end.epoch, WAL_PENDING_WAITING};
                 ticket = (struct log_ticket){.at = end.at, .epoch = end.epoch};
             }
         }

@@ -58,7 +58,7 @@ static int make_plan(struct log *log, bool other_boot, struct plan *plan,
 {
     const struct segment_header *header = &log->segment->segment.header;
     uint64_t stated = stated_end(log);
-    struct segment_scan scan;
+    struct segment_scan scan = {0};
     struct log_batch batch;
     int err;
 
@@ -91,7 +91,7 @@ static int copy_batches(struct log *log, bool other_boot, const struct plan *pla
                         struct segment *to, struct sector_tail *tail, struct error_detail *error)
 {
     struct log_position previous = plan->stated;
-    struct segment_scan scan;
+    struct segment_scan scan = {0};
     struct log_batch batch;
     int err;
 
@@ -261,6 +261,8 @@ int wal_roll(struct log *log, enum segment_reason reason, uint64_t stream_bytes,
     }
     count_roll(shm, reason, &plan);
     err = publish(log, fresh, &plan.last, &tail, error);
+    if (err == 0)
+        err = wal_settle(log, &log->end, error); /* W6: the caller may append next */
     goto wake;
 
 free_fresh:

@@ -44,6 +44,7 @@ enum wal_pending_state {
 };
 struct wal_pending {
     struct log_position at;
+    uint32_t epoch; /* it was appended in */
     enum wal_pending_state state;
 };
 
