@@ -351,16 +351,17 @@ static int look_after(struct examination *x)
 }
 
 /* A log in use ends where it was published to end, or something is damaged. */
-static void look_at_live_end(struct examination *x)
+static int look_at_live_end(struct examination *x)
 {
     const struct scan_limit *live = x->options->live;
 
     if (x->p.lsn == live->end.lsn && x->p.chain == live->end.chain)
-        return;
+        return 0;
     x->out->facts.after = RECOVERY_AFTER_FOREIGN;
     DESCRIBE(&x->foreign, x->segment.path,
              x->walk.stop_offset ? x->walk.stop_offset : x->place.offset, x->p.lsn + 1,
              "what was written to the log cannot be read back; run hpo-fsck");
+    return sweep_dead(x, x->reached, sector_behind(&x->place));
 }
 
 /* The chain of H, if the log holds it: it lies in the segment of p, whose header attests its start.
@@ -401,12 +402,8 @@ int recovery_walk(struct examination *x)
     err = walk_log(x);
     if (err != 0)
         return err;
-    if (is_newest(x, x->reached)) {
-        if (x->options->live)
-            look_at_live_end(x);
-        else
-            err = look_after(x);
-    }
+    if (is_newest(x, x->reached))
+        err = x->options->live ? look_at_live_end(x) : look_after(x);
     if (err == 0)
         err = find_attested_chain(x);
     if (err < 0)
