@@ -267,26 +267,34 @@ static int write_zeros(const struct hpo_os *os, struct os_file *file, uint64_t s
 int segment_zero_create(const struct hpo_os *os, struct os_dir *wal, uint64_t bytes,
                         char name[SEGMENT_NAME_SIZE], struct error_detail *error)
 {
+    char temporary[SEGMENT_NAME_SIZE], ready[SEGMENT_NAME_SIZE];
     struct os_file *file;
     int err;
 
     assert(bytes >= SEGMENT_BYTES_MIN && bytes <= SEGMENT_BYTES_MAX && bytes % PAGE_SIZE == 0);
-    err = random_name(os, ".zero", name);
+    /* Two names: a roller must not take a file that is still being written. */
+    err = random_name(os, ".new", temporary);
+    if (err == 0)
+        err = random_name(os, ".zero", ready);
     if (err < 0)
         goto fail;
-    err = os->file_open(os->self, wal, name, OS_WRITE | OS_CREATE | OS_EXCL, OS_ROLE_WAL, &file);
+    err = os->file_open(os->self, wal, temporary, OS_WRITE | OS_CREATE | OS_EXCL, OS_ROLE_WAL,
+                        &file);
     if (err < 0)
         goto fail;
     err = write_zeros(os, file, bytes);
     if (err == 0)
         err = os->file_sync_all(os->self, file);
     os->file_close(os->self, file);
+    if (err == 0)
+        err = os->name_rename(os->self, wal, temporary, wal, ready);
     if (err < 0)
         goto remove;
+    memcpy(name, ready, SEGMENT_NAME_SIZE);
     return 0;
 
 remove: /* a full disk must get its room back; if this fails too, recovery sweeps it */
-    (void)os->name_unlink(os->self, wal, name);
+    (void)os->name_unlink(os->self, wal, temporary);
 fail:
     return error_set(error, error_from_errno(err), -err, "wal", 0, 0,
                      "cannot make a file of %llu zero bytes for the next segment",
@@ -317,6 +325,7 @@ int segment_begin(const struct hpo_os *os, struct os_dir *wal, const char *zero,
     err = os->name_rename(os->self, wal, zero, wal, temporary); /* S4 */
     if (err < 0)
         goto fail;
+    os->point(os->self, "segment.taken");
     err = os->file_open(os->self, wal, temporary, OS_WRITE, OS_ROLE_WAL, &segment.file);
     if (err < 0)
         goto remove;
@@ -393,6 +402,7 @@ int segment_commit(const struct hpo_os *os, struct os_dir *wal, const struct seg
     err = os->dir_sync(os->self, wal);
     if (err < 0)
         goto fail;
+    os->point(os->self, "segment.dir_synced");
     return 0;
 
 fail:
