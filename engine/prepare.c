@@ -17,6 +17,7 @@
 #include <string.h>
 
 #define ZERO_SUFFIX ".zero"
+#define SPACE_RETRY_US 1000000
 #define ZERO_FILES_MAX 16 /* that one listing remembers; more cannot be there by our doing */
 
 uint64_t wal_next_segment_bytes(const struct log *log, uint64_t bytes)
@@ -122,6 +123,13 @@ static int make_zero(struct log *log, uint64_t bytes, char name[SEGMENT_NAME_SIZ
     return err;
 }
 
+/* Remember whether a zeroed file could be made. */
+static void note_space(struct shm *shm, int err)
+{
+    if (err == 0 || err == HPO_NOSPACE)
+        atomic_store_explicit(&shm->space_low, err == HPO_NOSPACE, memory_order_relaxed);
+}
+
 int wal_zero_take(struct log *log, const struct wal_zero_request *request,
                   char name[SEGMENT_NAME_SIZE], uint64_t *bytes, struct error_detail *error)
 {
@@ -137,6 +145,7 @@ int wal_zero_take(struct log *log, const struct wal_zero_request *request,
         found = find_smallest(&inventory, request->minimum);
     if (!found) {
         err = make_zero(log, wanted, name, error);
+        note_space(log->shm, err);
         if (err == 0)
             *bytes = wanted;
         if (err != HPO_NOSPACE || !request->last_reserve)
@@ -153,7 +162,6 @@ int wal_zero_take(struct log *log, const struct wal_zero_request *request,
 /* Under PREPARE: the next segment's file and the reserve, whichever is missing. */
 static void stock_up(struct log *log, uint64_t next)
 {
-    struct shm *shm = log->shm;
     struct inventory inventory;
     char name[SEGMENT_NAME_SIZE];
     const struct zero_file *for_next;
@@ -169,29 +177,44 @@ static void stock_up(struct log *log, uint64_t next)
         err = make_zero(log, log->segment_bytes_first, name, NULL);
     if (err == 0 && !for_next)
         err = make_zero(log, next, name, NULL);
-    if (err == 0 || err == HPO_NOSPACE)
-        atomic_store_explicit(&shm->space_low, err == HPO_NOSPACE, memory_order_relaxed);
+    note_space(log->shm, err);
 }
 
 void wal_prepare(struct log *log)
 {
     struct shm *shm = log->shm;
-    uint64_t epoch_done = atomic_load_explicit(&shm->prepared_epoch, memory_order_relaxed);
-    bool low = atomic_load_explicit(&shm->space_low, memory_order_relaxed) != 0;
     /* Perhaps of an older epoch: then the next caller sees to it. */
     uint64_t bytes = atomic_load(&log->segment_bytes);
     struct shm_published end;
 
     shm_read(shm, false, &end);
-    if (epoch_done == end.epoch && !low)
-        return;
-    if (end.tail.offset < bytes / 2 && !low)
+    if (end.tail.offset < bytes / 2 ||
+        atomic_load_explicit(&shm->prepared_epoch, memory_order_relaxed) == end.epoch)
         return;
     if (locks_prepare_try(&log->locks) < 0)
         return;
-    if (atomic_load_explicit(&shm->prepared_epoch, memory_order_relaxed) != end.epoch || low) {
+    if (atomic_load_explicit(&shm->prepared_epoch, memory_order_relaxed) != end.epoch) {
         stock_up(log, wal_next_segment_bytes(log, bytes));
         atomic_store_explicit(&shm->prepared_epoch, end.epoch, memory_order_relaxed);
     }
+    locks_prepare_free(&log->locks);
+}
+
+bool wal_space_low(const struct log *log)
+{
+    return atomic_load_explicit(&((struct shm *)log->shm)->space_low, memory_order_relaxed) != 0;
+}
+
+void wal_space_retry(struct log *log)
+{
+    struct shm *shm = log->shm;
+    uint64_t now = (uint64_t)log->os->clock_monotonic(log->os->self);
+
+    /* Each try fills the disk for a moment; not with every call. */
+    if (now < atomic_load_explicit(&shm->space_retry_us, memory_order_relaxed) ||
+        locks_prepare_try(&log->locks) < 0)
+        return;
+    atomic_store_explicit(&shm->space_retry_us, now + SPACE_RETRY_US, memory_order_relaxed);
+    stock_up(log, wal_next_segment_bytes(log, atomic_load(&log->segment_bytes)));
     locks_prepare_free(&log->locks);
 }

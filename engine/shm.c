@@ -318,14 +318,18 @@ uint32_t shm_sequence(const struct shm *shm)
 
 void shm_wake(const struct hpo_os *os, struct shm *shm)
 {
-    atomic_fetch_add_explicit(&shm->sequence, 1, memory_order_acq_rel);
-    os->futex_wake(os->self, &shm->sequence);
+    /* Sequentially consistent, as in shm_wait: either the waiter is counted here, or it finds the
+     * word changed. */
+    atomic_fetch_add(&shm->sequence, 1);
+    if (atomic_load(&shm->waiters) > 0)
+        os->futex_wake(os->self, &shm->sequence);
 }
 
 void shm_wait(const struct hpo_os *os, struct shm *shm, uint32_t seen, int64_t timeout_us)
 {
-    (void)os->futex_wait(os->self, &shm->sequence, seen,
-                         timeout_us); /* the caller looks again, whatever woke it */
+    atomic_fetch_add(&shm->waiters, 1);
+    (void)os->futex_wait(os->self, &shm->sequence, seen, timeout_us); /* the caller looks again */
+    atomic_fetch_sub(&shm->waiters, 1);
 }
 
 /* ---- counting ---- */

@@ -105,6 +105,7 @@ struct shm {
     _Atomic uint64_t attest_turn; /* slots of `attest` given out; slot turn & 1 is written next */
 
     _Alignas(64) _Atomic uint32_t sequence; /* futex */
+    _Atomic uint32_t waiters;               /* asleep on it, or killed there: too many at worst */
 
     /* Group commit: hints, never trusted for correctness. */
     _Alignas(64) _Atomic uint64_t arrivals; /* callers that began to wait for durability */
@@ -116,6 +117,7 @@ struct shm {
     _Alignas(64) _Atomic uint64_t
         prepared_epoch;         /* epoch whose successor's file has been made (or tried) */
     _Atomic uint64_t space_low; /* no zeroed file beside the reserve could be made */
+    _Atomic uint64_t space_retry_us; /* monotonic: not tried again before */
 
     _Alignas(64) _Atomic uint64_t counters[SHM_COUNTERS];
     _Atomic uint64_t histograms[SHM_HISTOGRAMS][SHM_BUCKETS];

@@ -194,9 +194,8 @@ int log_lock(struct log *log)
     if (err < 0)
         return err;
     /* Somebody was refused for want of space: perhaps there is some again. */
-    if (!log->read_only &&
-        atomic_load_explicit(&((struct shm *)log->shm)->space_low, memory_order_relaxed))
-        wal_prepare(log);
+    if (!log->read_only && wal_space_low(log))
+        wal_space_retry(log);
     err = wal_tail_take(log, &error);
     return err < 0 ? wal_fail(log, &error) : 0;
 }
@@ -294,8 +293,7 @@ int log_append(struct log *log, uint64_t session, uint32_t sequence, const uint8
         return err;
     assert(wal_tail_is_mine(log));
     previous = log->end.at;
-    if (!last_reserve &&
-        atomic_load_explicit(&((struct shm *)log->shm)->space_low, memory_order_relaxed)) {
+    if (!last_reserve && wal_space_low(log)) {
         error_set(&error, HPO_NOSPACE, 0, NULL, 0, 0,
                   "the disk is full: trials in progress may finish, new ones may not begin");
         return wal_fail(log, &error);

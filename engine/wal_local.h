@@ -155,6 +155,11 @@ uint64_t wal_next_segment_bytes(const struct log *log, uint64_t bytes);
  * one and the reserve exist. Never fails; what goes wrong shows when a segment is needed. */
 void wal_prepare(struct log *log);
 
+/* Whether the last attempt to make a zeroed file failed for want of space; and a new attempt, at
+ * most once a second, called without APPEND. */
+bool wal_space_low(const struct log *log);
+void wal_space_retry(struct log *log);
+
 struct wal_zero_request {
     uint64_t wanted, minimum; /* bytes */
     bool any_size;            /* take what is there rather than make one */

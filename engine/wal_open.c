@@ -265,8 +265,7 @@ static int roll_away(struct log *log, const struct recovery *found, struct error
     int err;
 
     wal_segment_hold(log, old);
-    err = wal_roll(log, SEGMENT_REASON_RECOVERY, 0, true, found->facts.boot == RECOVERY_BOOT_OTHER,
-                   error);
+    err = wal_roll(log, SEGMENT_REASON_RECOVERY, 0, true, found->limit.other_boot, error);
     if (err == 0)
         segment_punch(log->os, &old->segment, found->limit.tail.offset);
     wal_segment_drop(log, old);

@@ -18,20 +18,16 @@
 /* ---- how far ---- */
 
 /* The page's end if the page is whole and the one we know; else what was known last. */
-static void read_page(struct log *log, struct shm *shm, bool with_image, struct shm_published *end,
-                      bool *whole)
+static void read_page(struct log *log, struct shm *shm, struct shm_published *end, bool *whole)
 {
     uint64_t before = shm_generation(shm);
 
-    shm_read(shm, with_image, end);
+    shm_read(shm, true, end);
     *whole = before % 2 == 0 && shm_generation(shm) == before;
     if (!*whole)
         return;
     log->os->mutex_lock(log->os->self, log->mutex);
-    log->limit.segment = end->segment;
-    log->limit.end = end->at;
-    if (with_image || end->tail.used == 0)
-        log->limit.tail = end->tail;
+    log->limit = (struct scan_limit){.segment = end->segment, .end = end->at, .tail = end->tail};
     log->limit_durable = shm_durable_lsn(shm);
     log->os->mutex_unlock(log->os->self, log->mutex);
 }
@@ -45,7 +41,7 @@ static void read_limit(struct log *log, struct scan_limit *limit, uint32_t *epoc
 
     *epoch = 0;
     if (shm && log->read_only)
-        read_page(log, shm, true, &end, &whole);
+        read_page(log, shm, &end, &whole);
     else if (shm)
         shm_read(shm, true, &end);
     if (shm && whole) {

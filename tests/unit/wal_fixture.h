@@ -180,7 +180,7 @@ static int read_on(struct log *log, struct seen *seen)
     return log_read(log, &from, note_batch, seen);
 }
 
-static struct seen read_all(struct log *log)
+__attribute__((unused)) static struct seen read_all(struct log *log)
 {
     struct seen seen = from_start(log);
     int err = read_on(log, &seen);
@@ -194,7 +194,7 @@ static struct seen read_all(struct log *log)
 }
 
 /* Run fn(arg) in a child of this process; its exit status as of waitpid. */
-static int in_child(void (*fn)(void *arg), void *arg)
+__attribute__((unused)) static int in_child(void (*fn)(void *arg), void *arg)
 {
     pid_t pid = fork();
     int status = 0;
