@@ -2,7 +2,8 @@
  * state: what the log says about studies and trials, as a pure fold.
  *
  * state = fold(apply, log). Nothing here reads a clock, a file, a process id or an address; two
- * folds over the same batches answer every question alike and have the same digest, whether they
+ * folds over the same batches answer every question alike and have the same digest, whether
+ * they
  * began at the first batch or at a snapshot (snapshot.h). Every rule that a log must obey is
  * checked here: a batch that breaks one is HPO_CORRUPT.
  *
@@ -32,7 +33,8 @@
  *   F8  Parameters of living trials of one name have one class (kind, log, choices).
  *
  * Ownership: everything handed out is borrowed. Pointers from state_* are valid until the next
- * state_apply_batch or state_free, except those of an ended trial (and of rolled-back attempts):
+ * state_apply_batch or state_free, except those of an ended trial (and of rolled-back
+ * attempts):
  * valid until their study is deleted or the state freed.
  *
  * Threads: none may call anything during state_apply_batch; between, any number may read.
@@ -49,6 +51,35 @@
 struct state;
 struct state_study;
 
+/*
+ * What a writer must know. It holds log_lock and has folded everything, so what it finds here
+ * is
+ * what its batch will be applied to; whoever appends a batch that breaks a rule has spoilt the
+ * log.
+ *   ids       study and trial ids and numbers are those of state_next_*; one new number per
+ *             batch.
+ *   session   open, sequence + 1. SESSION_OPEN is record 0 of its batch and the only one; it
+ *             ends
+ * an open session of its slot, whose trials stay as they are until rolled back. SESSION_CLOSE
+ *             without `keep` comes after the rollback of that session's trials.
+ *   study     its name is free. Names in a declared space differ from each other.
+ *   begin     view = LSN of the batch before (a retry: view and mode of state_next_begin); in
+ * window mode only when the window allows it (state_finished_prefix). suggest   RUNNING; joint
+ * at
+ * most once, only then a note and values not asked for; no name twice; what is asked for must
+ * be
+ * compatible (state_param_compatible). set, report, attr   RUNNING or WAITING; set must be
+ * compatible too. values    index of a choice, integral, or finite, by kind. Ranges are not
+ * checked: what was enqueued may lie outside. prune     RUNNING, view below its own LSN. finish
+ * RUNNING or WAITING. Any number of objectives (0 .. 64): the caller's own rule counts.
+ * rollback
+ * RUNNING, with the session that state_trial tells. on behalf of   a RUNNING trial of that
+ * study.
+ *   pieces    of a long attribute follow each other directly, in one batch.
+ *   sizes     a trial holds at most STATE_TRIAL_BYTES_MAX of attributes and notes.
+ */
+#define STATE_TRIAL_BYTES_MAX (1u << 30)
+
 /* -- the fold -- */
 
 /* The state before the first batch of the store with this uuid. 0, HPO_NOMEM. */
@@ -56,10 +87,14 @@ int state_new(const struct hpo_os *os, const uint8_t uuid[16], struct state **ou
 void state_free(struct state *state); /* NULL is harmless */
 
 /*
- * Apply the batch after state_position. 0; HPO_CORRUPT: it breaks a rule of the log (state_failure
- * says which record and which rule); HPO_UNSUPPORTED: a record of a newer version; HPO_NOMEM. After
- * an error the state is unusable: every later call of state_apply_batch answers the same error, and
- * nothing else may be asked; free it and fold anew. Fits log_read: pass the state through the arg.
+ * Apply the batch after state_position. 0; HPO_CORRUPT: it breaks a rule of the log
+ * (state_failure
+ * says which record and which rule); HPO_UNSUPPORTED: a record of a newer version; HPO_NOMEM.
+ * After
+ * an error the state is unusable: every later call of state_apply_batch answers the same error,
+ * and
+ * nothing else may be asked; free it and fold anew. Fits log_read: pass the state through the
+ * arg.
  */
 int state_apply_batch(struct state *state, const struct log_batch *batch);
 
@@ -71,11 +106,13 @@ void state_uuid(const struct state *state, uint8_t out[16]);
  * not. */
 const struct error_detail *state_failure(const struct state *state);
 
-/* XXH3-128, big-endian, of the canonical encoding of everything (docs/format.md, "The digest of a
+/* XXH3-128, big-endian, of the canonical encoding of everything (docs/format.md, "The digest of
+ * a
  * state"). Costs the unfinished and the small things, not the ended trials. 0, HPO_NOMEM. */
 int state_digest(struct state *state, uint8_t out[16]);
 
-/* Walk the whole structure and check F1..F8 and every count and index against what they speak of.
+/* Walk the whole structure and check F1..F8 and every count and index against what they speak
+ * of.
  * 0, or HPO_CORRUPT with a message. For tests and fsck. */
 int state_check(struct state *state, struct error_detail *error);
 
@@ -102,7 +139,8 @@ const struct state_session *state_session_at(const struct state *state, size_t i
 const struct state_session *state_session_find(const struct state *state, uint64_t session);
 const struct state_session *state_session_by_slot(const struct state *state, uint32_t slot);
 
-/* An ended session's end LSN and last sequence, to tell what arrived of it. 0, HPO_NOT_FOUND. */
+/* An ended session's end LSN and last sequence, to tell what arrived of it. 0, HPO_NOT_FOUND.
+ */
 int state_session_ended(const struct state *state, uint64_t session, uint64_t *end_lsn,
                         uint32_t *sequence);
 
@@ -116,7 +154,11 @@ const struct state_study *state_study_after(const struct state *state, uint64_t 
 uint64_t state_study_count(const struct state *state);
 
 uint64_t state_study_id(const struct state_study *study);
-/* The study as it is configured now: STUDY_CREATE with all STUDY_CONFIG applied. Compare encoded
+/* LSN of its STUDY_CREATE or last STUDY_CONFIG: what was made from the configuration goes by
+ * it. */
+uint64_t state_study_config_lsn(const struct state_study *study);
+/* The study as it is configured now: STUDY_CREATE with all STUDY_CONFIG applied. Compare
+ * encoded
  * for equality. */
 const struct record_study_create *state_study_config(const struct state_study *study);
 
@@ -142,8 +184,10 @@ struct state_param {
     uint32_t place;  /* 1 + k: its name is k-th in the declared space; 0: not declared */
 };
 
-/* Definitions by number: PARAM_DEFINE gives them, and a declared space (STUDY_CREATE, STUDY_CONFIG)
- * defines what it names and is not yet defined, in its order, without further records. They survive
+/* Definitions by number: PARAM_DEFINE gives them, and a declared space (STUDY_CREATE,
+ * STUDY_CONFIG)
+ * defines what it names and is not yet defined, in its order, without further records. They
+ * survive
  * rollback. */
 uint32_t state_param_count(const struct state_study *study);
 const struct state_param *state_param_at(const struct state_study *study,
@@ -204,7 +248,8 @@ struct state_attr {
 /* States besides enum record_trial_state. */
 enum { TRIAL_ROLLED_BACK = 5 /* an attempt that never happened */ };
 
-/* One trial or attempt as it stands. A free number that is listed: state WAITING, id of the attempt
+/* One trial or attempt as it stands. A free number that is listed: state WAITING, id of the
+ * attempt
  * to come, all else empty. */
 struct state_trial {
     uint64_t study, number, id;
@@ -220,6 +265,8 @@ struct state_trial {
     uint8_t mode;   /* enum record_view_mode */
     uint8_t reason; /* rolled back: enum record_rollback_reason */
     bool popped;    /* came from the queue */
+    bool orphan;    /* RUNNING: came from the queue, and who enqueued it was rolled back meanwhile:
+                     * rolled back itself, it vanishes */
     bool imported;
     bool stop;  /* its commit carried the stop flag */
     bool retry; /* WAITING: begin it with `view` and `mode` */
@@ -239,11 +286,14 @@ struct state_trial {
 /* By number. 0, HPO_NOT_FOUND (not listed). */
 int state_trial_by_number(const struct state_study *study, uint64_t number,
                           struct state_trial *out);
-/* By id, over all studies. 0; HPO_ROLLED_BACK with *out the attempt (the latest, if a queue entry
- * was never queued again); HPO_NOT_FOUND. An attempt on a queue entry has the entry's id: a handle
+/* By id, over all studies. 0; HPO_ROLLED_BACK with *out the attempt (the latest, if a queue
+ * entry
+ * was never queued again); HPO_NOT_FOUND. An attempt on a queue entry has the entry's id: a
+ * handle
  * must compare begin_lsn too, it may have been rolled back and begun again. */
 int state_trial_by_id(const struct state *state, uint64_t id, struct state_trial *out);
-/* RUNNING trials of all studies, by id: the first one above *cursor, which is moved to it (begin
+/* RUNNING trials of all studies, by id: the first one above *cursor, which is moved to it
+ * (begin
  * with 0). false: no more. */
 bool state_running_next(const struct state *state, uint64_t *cursor, struct state_trial *out);
 
@@ -260,7 +310,8 @@ int state_trial_value(const struct state_study *study, const struct state_trial 
 
 /* -- what comes next -- */
 
-/* What the next TRIAL_BEGIN must say: the lowest number that waits (queue or pool), else a new one.
+/* What the next TRIAL_BEGIN must say: the lowest number that waits (queue or pool), else a new
+ * one.
  */
 struct state_begin {
     uint64_t number, trial;
@@ -278,7 +329,8 @@ void state_next_enqueue(const struct state *state, const struct state_study *stu
 
 /* -- study attributes, sampler state, foreign generators -- */
 
-/* In order of first setting, removed ones left out. Values as now: what running trials wrote counts
+/* In order of first setting, removed ones left out. Values as now: what running trials wrote
+ * counts
  * until undone. */
 struct state_study_attr {
     uint8_t space; /* enum record_attr_space */
@@ -286,7 +338,8 @@ struct state_study_attr {
     uint64_t lsn;       /* of this value */
     uint64_t on_behalf; /* unfinished trial that it is undone with; 0: settled */
 };
-/* The first visible attribute at or after *cursor, which is moved behind it (begin with 0). false:
+/* The first visible attribute at or after *cursor, which is moved behind it (begin with 0).
+ * false:
  * no more. */
 bool state_study_attr_next(const struct state_study *study, size_t *cursor,
                            struct state_study_attr *out);
@@ -299,7 +352,8 @@ bool state_sampler_part_next(const struct state_study *study, size_t *cursor,
                              struct state_study_attr *out);
 int state_sampler_part_find(const struct state_study *study, struct bytes name,
                             struct state_study_attr *out);
-/* Where a foreign generator stands: position + words of its last DRAW that was not rolled back. 0,
+/* Where a foreign generator stands: position + words of its last DRAW that was not rolled back.
+ * 0,
  * HPO_NOT_FOUND. */
 int state_foreign_position(const struct state_study *study, uint32_t label, uint64_t *position);
 
@@ -319,22 +373,28 @@ struct state_trial_list {
 };
 void state_trial_list_release(struct state_trial_list *list);
 /* The trials running in the log view `view`, by number: begun by that LSN and neither ended nor
- * rolled back by it, each cut to what it had been given by then (state_trial_cut), state RUNNING.
- * Leaves out number `except` (the asking trial; UINT64_MAX: none). Costs what ended since the view.
+ * rolled back by it, each cut to what it had been given by then (state_trial_cut), state
+ * RUNNING.
+ * Leaves out number `except` (the asking trial; UINT64_MAX: none). Costs what ended since the
+ * view.
  * 0, HPO_NOMEM. */
 int state_view_running(const struct state_study *study, uint64_t view, uint64_t except,
                        struct state_trial_list *list);
-/* Leave of values, reports, decisions and note what was given by `view`; end what happened later.
+/* Leave of values, reports, decisions and note what was given by `view`; end what happened
+ * later.
  */
 void state_trial_cut(struct state_trial *trial, uint64_t view);
 
-/* The lowest number that has not finished: 0 .. n - 1 all have. Trial k of window W may begin if it
- * is 0 .. W - 1 or k - W < n, and sees exactly the numbers 0 .. k - W (state_trial_by_number). */
+/* The lowest number that has not finished: 0 .. n - 1 all have. Trial k of window W may begin
+ * if it
+ * is 0 .. W - 1 or k - W < n, and sees exactly the numbers 0 .. k - W (state_trial_by_number).
+ */
 uint64_t state_finished_prefix(const struct state_study *study);
 
 /* -- best -- */
 
-/* Number of the best COMPLETE trial, the lowest among equals. 0, HPO_NOT_FOUND, HPO_INVALID (not
+/* Number of the best COMPLETE trial, the lowest among equals. 0, HPO_NOT_FOUND, HPO_INVALID
+ * (not
  * exactly one direction). */
 int state_best(const struct state_study *study, uint64_t *number);
 /* Numbers of the Pareto front, ascending; borrowed until the next apply or state_pareto of this
