@@ -3,7 +3,7 @@
  * that.
  *
  * Invariants
- *   K1  A SYNC or PREPARE flag is set exactly while a thread of this handle holds the byte or is
+ *   K1  A busy flag is set exactly while a thread of this handle holds the byte or is
  * asking for it. K2  The byte APPEND is held only by whoever holds append_mutex. K3  READY is held
  * only together with ALIVE.
  */
@@ -95,22 +95,43 @@ void locks_sync_free(struct locks *locks, uint64_t epoch)
     (void)before;
 }
 
-int locks_prepare_try(struct locks *locks)
+/* A byte that at most one thread of this handle asks for at a time. */
+static int byte_try(struct locks *locks, _Atomic uint32_t *busy, enum lock_byte byte)
 {
     int err;
 
-    if (atomic_exchange_explicit(&locks->prepare_busy, 1, memory_order_acquire))
+    if (atomic_exchange_explicit(busy, 1, memory_order_acquire))
         return -EAGAIN;
-    err = lock_byte(locks, LOCK_PREPARE, OS_LOCK_EXCLUSIVE, false);
+    err = lock_byte(locks, byte, OS_LOCK_EXCLUSIVE, false);
     if (err < 0)
-        atomic_store_explicit(&locks->prepare_busy, 0, memory_order_release);
+        atomic_store_explicit(busy, 0, memory_order_release);
     return err;
+}
+
+static void byte_free(struct locks *locks, _Atomic uint32_t *busy, enum lock_byte byte)
+{
+    free_byte(locks, byte); /* before the flag, as in locks_sync_free */
+    atomic_store_explicit(busy, 0, memory_order_release);
+}
+
+int locks_prepare_try(struct locks *locks)
+{
+    return byte_try(locks, &locks->prepare_busy, LOCK_PREPARE);
 }
 
 void locks_prepare_free(struct locks *locks)
 {
-    free_byte(locks, LOCK_PREPARE);
-    atomic_store_explicit(&locks->prepare_busy, 0, memory_order_release);
+    byte_free(locks, &locks->prepare_busy, LOCK_PREPARE);
+}
+
+int locks_snapshot_try(struct locks *locks)
+{
+    return byte_try(locks, &locks->snapshot_busy, LOCK_SNAPSHOT);
+}
+
+void locks_snapshot_free(struct locks *locks)
+{
+    byte_free(locks, &locks->snapshot_busy, LOCK_SNAPSHOT);
 }
 
 int locks_join(struct locks *locks, bool no_wait)

@@ -40,7 +40,7 @@ struct locks {
     struct os_mutex *append_mutex;
     _Atomic uint64_t
         sync_busy[LOCK_SYNC_COUNT / 64]; /* bit: a thread of this handle has that SYNC byte */
-    _Atomic uint32_t prepare_busy;
+    _Atomic uint32_t prepare_busy, snapshot_busy; /* the same for these two bytes */
 };
 
 /* Open the lock file of a store directory; `writable` also creates it. Read-only descriptions can
@@ -61,9 +61,11 @@ void locks_append_free(struct locks *locks);
 int locks_sync_try(struct locks *locks, uint64_t epoch);
 void locks_sync_free(struct locks *locks, uint64_t epoch);
 
-/* PREPARE, same results. */
+/* PREPARE and SNAPSHOT, same results. */
 int locks_prepare_try(struct locks *locks);
 void locks_prepare_free(struct locks *locks);
+int locks_snapshot_try(struct locks *locks);
+void locks_snapshot_free(struct locks *locks);
 
 /* What joining a store found. */
 enum locks_join {

@@ -15,9 +15,8 @@
  * others. They may vanish (power loss, failed flush). Whoever folded them learns it by chain:
  * LOG_DIVERGED. L4  Between log_lock and log_unlock no one else appends.
  *
- * Threads: a log may be used by many threads; log_lock/unlock pairs belong to one thread. Errors
- * are enum hpo_error; detail (path, offset, LSN, errno) goes to the struct error_detail given at
- * open.
+ * Threads: a log may be used by many threads; log_lock/unlock pairs belong to one thread. Errors are
+ * enum hpo_error; the detail (path, offset, LSN, errno) is the failing thread's error_here().
  */
 #ifndef HPO_ENGINE_LOG_H
 #define HPO_ENGINE_LOG_H
@@ -80,7 +79,7 @@ struct log_options {
     /* Where a scan may begin, and what must be there; may be NULL. */
     const struct log_snapshot *snapshots;
     size_t snapshot_count;
-    struct error_detail *error; /* where details go; lives as long as the log */
+    struct error_detail *error; /* a copy of details goes here, too; for programs of one thread */
 };
 
 struct log;
@@ -92,6 +91,9 @@ struct log;
  * With read_only, damage is not an error of open: log_damage tells, reading works up to it.
  */
 int log_open(const char *path, const struct log_options *options, struct log **out);
+
+/* The uuid of the store in that directory, without opening it. HPO_NOT_FOUND: there is none yet. */
+int log_identify(const struct hpo_os *os, const char *path, uint8_t out[16]);
 
 /* Seal and flush what was appended if this is the last writer out, note it in `attest`, free locks.
  * Never fails: what was acknowledged is durable already. NULL is harmless. */
@@ -143,6 +145,12 @@ int log_session_claim(struct log *log, struct log_session **out, uint32_t *slot)
 void log_session_release(struct log *log, struct log_session *session);
 /* 1 alive, 0 dead (the slot is free). No timers, no process ids. */
 int log_session_alive(struct log *log, uint32_t slot);
+
+/* -- snapshots: one process at a time builds one -- */
+
+/* 0: nobody else builds a snapshot until log_snapshot_free. HPO_BUSY: somebody does. */
+int log_snapshot_try(struct log *log);
+void log_snapshot_free(struct log *log);
 
 /* What the log found at open, and what it has counted: for stat and fsck. See wal.h for the fields.
  */

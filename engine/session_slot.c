@@ -1,8 +1,8 @@
 /*
- * session_slot: who is writing, and is it alive. A session is a byte of the lock file, held for
- * life through an open description of its own: with the handle's description a sibling session of
- * the same handle would look dead, because a description never conflicts with itself. Dead means
- * that the byte is free; no timers, no process ids.
+ * session_slot: who is writing, and is it alive; and who builds a snapshot. A session is a byte of
+ * the lock file, held for life through an open description of its own: with the handle's
+ * description a sibling session of the same handle would look dead, because a description never
+ * conflicts with itself. Dead means that the byte is free; no timers, no process ids.
  */
 #include "wal_local.h"
 
@@ -80,4 +80,31 @@ int log_session_alive(struct log *log, uint32_t slot)
     error_set(&error, error_from_errno(err), -err, "lock", LOCK_SESSION_FIRST + slot, 0,
               "cannot test a lock");
     return wal_fail(log, &error);
+}
+
+/* ---- snapshots ---- */
+
+int log_snapshot_try(struct log *log)
+{
+    struct error_detail error = {0};
+    int err = wal_check_process(log);
+
+    if (err < 0)
+        return err;
+    err = log->read_only ? -EROFS : locks_snapshot_try(&log->locks);
+    if (err == 0)
+        return 0;
+    if (err == -EAGAIN)
+        error_set(&error, HPO_BUSY, 0, "lock", LOCK_SNAPSHOT, 0, "somebody else builds a snapshot");
+    else if (log->read_only)
+        error_set(&error, HPO_READONLY, 0, NULL, 0, 0, "the store was opened for reading");
+    else
+        error_set(&error, error_from_errno(err), -err, "lock", LOCK_SNAPSHOT, 0, "cannot lock");
+    return wal_fail(log, &error);
+}
+
+void log_snapshot_free(struct log *log)
+{
+    if (wal_check_process(log) == 0)
+        locks_snapshot_free(&log->locks);
 }

@@ -19,6 +19,7 @@
 
 int wal_fail(struct log *log, const struct error_detail *detail)
 {
+    *error_here() = *detail;
     if (log->error) {
         log->os->mutex_lock(log->os->self, log->mutex);
         *log->error = *detail;

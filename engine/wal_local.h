@@ -174,8 +174,9 @@ int wal_zero_count(struct log *log, uint64_t *count, uint64_t *bytes);
 /* -- wal_read.c -- */
 
 /* For a handle that only reads, at open: map the page if somebody vouches for it, else examine the
- * files. */
-int wal_read_begin(struct log *log, const struct log_options *options, struct error_detail *error);
+ * files. `follow` false: the store's uuid is not known, the files are all there is. */
+int wal_read_begin(struct log *log, const struct log_options *options, bool follow,
+                   struct error_detail *error);
 
 /* -- wal_open.c -- */
 

@@ -390,10 +390,35 @@ static int open_reader(struct log *log, const struct log_options *options,
         log->locks.file = NULL;
     else if (err < 0)
         return system_error(error, err, "lock", "open");
-    if (read_uuid(log, NULL) < 0)
-        memset(log->uuid, 0, 16);
-    err = wal_read_begin(log, options, error);
+    err = read_uuid(log, error);
+    if (err == HPO_UNSUPPORTED)
+        return err;
+    err = wal_read_begin(log, options, err == 0, error);
     return err < 0 ? err : open_wal(log, error);
+}
+
+int log_identify(const struct hpo_os *os, const char *path, uint8_t out[16])
+{
+    struct error_detail error = {0};
+    struct format format;
+    enum format_copies copies;
+    struct os_dir *dir;
+    int err = os->dir_open(os->self, path, &dir);
+
+    if (err < 0) {
+        err = system_error(&error, err, path, "open the store's directory");
+    } else {
+        err = format_read(os, dir, &format, &copies, &error);
+        os->dir_close(os->self, dir);
+    }
+    if (err == 0 && copies == FORMAT_COPIES_NONE)
+        err = error_set(&error, HPO_CORRUPT, 0, "FORMAT", 0, 0,
+                        "neither copy verifies; run hpo-fsck");
+    if (err == 0)
+        memcpy(out, format.uuid, 16);
+    else
+        *error_here() = error;
+    return err;
 }
 
 /* ---- open and close ---- */
@@ -424,6 +449,13 @@ static uint64_t segment_bytes_option(uint64_t given, uint64_t otherwise)
     return segment_bytes_for(given ? given : otherwise, 0);
 }
 
+static void tell(const struct log_options *options, const struct error_detail *error)
+{
+    *error_here() = *error;
+    if (options->error)
+        *options->error = *error;
+}
+
 int log_open(const char *path, const struct log_options *options, struct log **out)
 {
     const struct hpo_os *os = options->os;
@@ -432,7 +464,7 @@ int log_open(const char *path, const struct log_options *options, struct log **o
     int err;
 
     if (!log)
-        return error_set(options->error, HPO_NOMEM, 0, NULL, 0, 0, "no memory");
+        return error_set(error_here(), HPO_NOMEM, 0, NULL, 0, 0, "no memory");
     memset(log, 0, sizeof(*log));
     log->os = os;
     log->generation = os->generation(os->self);
@@ -458,8 +490,7 @@ int log_open(const char *path, const struct log_options *options, struct log **o
         err = log->read_only ? open_reader(log, options, &error)
                              : open_writer(log, path, options, &error);
     if (err < 0) {
-        if (options->error)
-            *options->error = error;
+        tell(options, &error);
         free_memory(log);
         return err;
     }

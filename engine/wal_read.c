@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define RECOVERY_PAUSE_US 1000
+#define STRANGE_PAGES_MAX 100     /* READY is held, yet the page is nothing that we know */
 #define RECOVERY_PAUSES_MAX 10000 /* then look at the files, whoever is stuck in its recovery */
 
 /* ---- how far ---- */
@@ -100,11 +101,12 @@ static int somebody_there(struct log *log, enum lock_byte byte)
     return log->locks.file && log->os->lock_test(log->os->self, log->locks.file, byte) == 1;
 }
 
-/* Map the page if somebody vouches for it. */
-static void follow_if_alive(struct log *log)
+/* Map the page if somebody vouches for it. -EPROTO: somebody does, but it is not for us. */
+static int follow_if_alive(struct log *log)
 {
-    if (!atomic_load(&log->shm) && somebody_there(log, LOCK_READY))
-        (void)wal_attach(log, false);
+    if (atomic_load(&log->shm) || !somebody_there(log, LOCK_READY))
+        return 0;
+    return wal_attach(log, false);
 }
 
 static int examine(struct log *log, const struct log_options *options, struct error_detail *error)
@@ -141,25 +143,27 @@ static int examine(struct log *log, const struct log_options *options, struct er
     return err;
 }
 
-int wal_read_begin(struct log *log, const struct log_options *options, struct error_detail *error)
+int wal_read_begin(struct log *log, const struct log_options *options, bool follow,
+                   struct error_detail *error)
 {
-    for (unsigned pauses = 0;; pauses++) {
+    for (unsigned pauses = 0, strange = 0;; pauses++) {
         bool last = pauses >= RECOVERY_PAUSES_MAX;
+        struct scan_limit limit;
+        uint32_t epoch;
         int err;
 
-        follow_if_alive(log);
-        if (atomic_load(&log->shm)) {
-            struct scan_limit limit;
-            uint32_t epoch;
-
-            read_limit(log, &limit, &epoch);
-            if (epoch > 0)
-                return 0;
-        }
+        if (!follow)
+            return examine(log, options, error);
+        if (follow_if_alive(log) == -EPROTO && ++strange > STRANGE_PAGES_MAX)
+            return error_set(error, HPO_UNSUPPORTED, 0, "shm", 0, 0,
+                             "the store is in use by another version of libhpo");
+        read_limit(log, &limit, &epoch);
+        if (epoch > 0)
+            return 0;
         if (!somebody_there(log, LOCK_ALIVE) || last) {
             err = examine(log, options, error);
-            /* Whoever came meanwhile may have been writing under our eyes: then what we saw means
-             * nothing. */
+            /* Whoever came meanwhile may have been writing under our eyes: then it means nothing.
+             */
             if (last || !somebody_there(log, LOCK_ALIVE))
                 return err;
         }
@@ -231,7 +235,7 @@ int log_read(struct log *log, const struct log_position *from, log_batch_fn fn, 
         uint32_t epoch, epoch_now;
 
         if (log->read_only)
-            follow_if_alive(log);
+            (void)follow_if_alive(log);
         read_limit(log, &limit, &epoch);
         if (limit.end.lsn == delivery.at.lsn && limit.end.chain == delivery.at.chain)
             return 0;

@@ -62,9 +62,9 @@ struct wrapped_os {
         struct os_file *_Atomic file;
         enum os_role role;
     } files[WRAPPED_FILES];
-    struct os_file *last_file; /* of the last WAL write, for WRAPPED_REVERT */
-    uint64_t last_offset;
-    size_t last_size;
+    struct os_file *_Atomic last_file; /* of the last WAL write, for WRAPPED_REVERT */
+    _Atomic uint64_t last_offset;
+    _Atomic size_t last_size;
 };
 
 /* The table must not move afterwards. */
