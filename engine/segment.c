@@ -278,8 +278,8 @@ int segment_zero_create(const struct hpo_os *os, struct os_dir *wal, uint64_t by
         err = random_name(os, ".zero", ready);
     if (err < 0)
         goto fail;
-    err = os->file_open(os->self, wal, temporary, OS_WRITE | OS_CREATE | OS_EXCL, OS_ROLE_WAL,
-                        &file);
+    err =
+        os->file_open(os->self, wal, temporary, OS_WRITE | OS_CREATE | OS_EXCL, OS_ROLE_WAL, &file);
     if (err < 0)
         goto fail;
     err = write_zeros(os, file, bytes);

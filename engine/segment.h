@@ -83,8 +83,8 @@ int segment_open(const struct hpo_os *os, struct os_dir *wal, uint32_t number,
 /* Close the file; a segment whose file is NULL is harmless. */
 void segment_close(const struct hpo_os *os, struct segment *segment);
 
-/* Make `<random>.zero`: `bytes` zeros, written and synced under another name (`.new`) before they get
- * this one, so whoever finds it may take it. HPO_NOSPACE leaves nothing behind. */
+/* Make `<random>.zero`: `bytes` zeros, written and synced under another name (`.new`) before they
+ * get this one, so whoever finds it may take it. HPO_NOSPACE leaves nothing behind. */
 int segment_zero_create(const struct hpo_os *os, struct os_dir *wal, uint64_t bytes,
                         char name[SEGMENT_NAME_SIZE], struct error_detail *error);
 
