@@ -274,12 +274,16 @@ struct hpo_study_options {
         *params; /* the declared space; none: parameters are defined as they are asked for */
     size_t param_count;
     bool exclusive;    /* HPO_EXISTS if the name is taken; default: open the existing one */
-    bool allow_change; /* existing study: accept another space, sampler or seed and record it;
-                          default: HPO_INCOMPATIBLE */
+    bool allow_change; /* existing study: accept another space, sampler, pruner or seed, and another
+                          version of this library's arithmetic, and record it; default:
+                          HPO_INCOMPATIBLE */
+    /* Window W > 0: trial n sees exactly the finished trials 0 .. n - W and may begin when these
+     * have finished, so the result does not depend on timing. 0: it sees what has finished. */
+    uint32_t window;
 };
 
 /* Create a study, durably, or open the one of that name. For an existing one the options that are
- * given are compared (directions always if given, sampler, seed and space if given): different is
+ * given are compared (directions, space, sampler, pruner, seed, window): different is
  * HPO_INCOMPATIBLE with a message that names the first difference. Name: 1 byte to 64 KiB. The
  * handle belongs to the store and lives until hpo_study_free or hpo_close. */
 HPO_API int hpo_study_create(struct hpo_store *store, const char *name,
