@@ -1,6 +1,6 @@
 /*
- * detmath: exp and log by argument reduction, a short polynomial, and sums whose lost bits are put
- * back.
+ * detmath: exp, log and their relatives near 1 by argument reduction, a short polynomial, and sums
+ * whose lost bits are put back.
  *
  * "Put back": after s = a + b with |a| >= |b| the rounding error is exactly (a - s) + b. Adding it
  * to the smaller terms before the last addition leaves that addition's own half ulp and little
@@ -9,41 +9,10 @@
  */
 #include "samplers/strict.h"
 #include "samplers/detmath.h"
-#include "samplers/common.h"
+#include "samplers/detmath_bits.h"
 #include "samplers/detmath_coefficients.h"
-#include "samplers/fpenv.h"
 
-#include <string.h>
-#include <xxhash.h>
-
-#define INFINITE __builtin_inf()
-#define NOT_A_NUMBER __builtin_nan("")
 #define TWO_52 0x1p52
-#define EXPONENT_BIAS 1023
-#define MANTISSA_BITS 52
-#define MANTISSA_MASK ((UINT64_C(1) << MANTISSA_BITS) - 1)
-
-static uint64_t to_bits(double x)
-{
-    uint64_t bits;
-
-    memcpy(&bits, &x, sizeof(bits));
-    return bits;
-}
-
-static double from_bits(uint64_t bits)
-{
-    double x;
-
-    memcpy(&x, &bits, sizeof(x));
-    return x;
-}
-
-/* 2^k for the exponents of normal numbers. */
-static double power_of_two(int k)
-{
-    return from_bits((uint64_t)(k + EXPONENT_BIAS) << MANTISSA_BITS);
-}
 
 double det_abs(double x)
 {
@@ -89,13 +58,14 @@ static double exp_rest(double r, double r2)
     return (r2 * r) * (p03 + r4 * (p47 + r4 * p89));
 }
 
-double det_exp(double x)
-{
-    if (!(x < 710))
-        return x >= 710 ? INFINITE : NOT_A_NUMBER;
-    if (x < -746)
-        return 0;
+/* exp x = 2^exponent (high + low), not yet added; -746 <= x < 710. */
+struct exp_parts {
+    double high, low;
+    int exponent;
+};
 
+static inline struct exp_parts exp_parts(double x)
+{
     /* x = k ln 2 + (r + low), |r| <= ln 2 / 2. k LN2_HIGH is exact, and so is the subtraction. */
     double k = det_rint(x * LN2_INVERSE);
     double high = x - k * LN2_HIGH;
@@ -105,15 +75,52 @@ double det_exp(double x)
     double r2 = r * r;
     double small = (0.5 * r2 + exp_rest(r, r2)) + (low + low * r);
     double sum = 1 + r;
-    double result = sum + (((1 - sum) + r) + small);
+
+    return (struct exp_parts){sum, ((1 - sum) + r) + small, (int)k};
+}
+
+double det_exp(double x)
+{
+    if (!(x < 710))
+        return x >= 710 ? INFINITE : NOT_A_NUMBER;
+    if (x < -746)
+        return 0;
+
+    struct exp_parts parts = exp_parts(x);
+    double result = parts.high + parts.low;
 
     /* 2^k in two factors: k may be 1024 or -1075, where 2^k is no normal number. The first product
      * is exact, and the second one too unless the result is subnormal, which then is rounded once
      * more. */
-    int exponent = (int)k;
-    int half = exponent / 2;
+    int half = parts.exponent / 2;
 
-    return (result * power_of_two(half)) * power_of_two(exponent - half);
+    return (result * power_of_two(half)) * power_of_two(parts.exponent - half);
+}
+
+double det_expm1(double x)
+{
+    if (!(x < 710))
+        return x >= 710 ? INFINITE : NOT_A_NUMBER;
+    if (x < -40)
+        return -1;
+    if (det_abs(x) < 0x1p-54)
+        return x;
+    if (det_abs(x) < 0.3) { /* inside the reduced range: the series without its 1 */
+        double x2 = x * x;
+
+        return x + (0.5 * x2 + exp_rest(x, x2));
+    }
+    if (x > 45)
+        return det_exp(x);
+
+    /* 2^k high is exact, and 1 goes into the large part; then the small one. */
+    struct exp_parts parts = exp_parts(x);
+    double scale = power_of_two(parts.exponent);
+    double high = parts.high * scale, low = parts.low * scale;
+    double sum = high - 1;
+    double lost = high >= 1 ? (high - sum) - 1 : high - (sum + 1);
+
+    return sum + (lost + low);
 }
 
 static double log_rest(double z)
@@ -125,6 +132,32 @@ static double log_rest(double z)
     double p45 = c[4] + c[5] * z, p67 = c[6] + c[7] * z;
 
     return z * ((p01 + p23 * z2) + z4 * (p45 + p67 * z2));
+}
+
+/* ln(2^k (1 + f)), 1 + f in [sqrt 1/2, sqrt 2). */
+static inline double log_parts(double f, int k)
+{
+    /* With s = f / (2 + f): ln(1 + f) = 2 atanh s = f - f^2/2 + s (f^2/2 + rest(s^2)). f^2/2 =
+     * square + square_low with square exact, for f cut after 26 bits. */
+    double s = f / (2 + f);
+    double cut = from_bits(to_bits(f) & ~((UINT64_C(1) << 27) - 1));
+    double square = 0.5 * cut * cut;
+    double square_low = 0.5 * (f - cut) * (f + cut);
+    double tail = s * ((square + square_low) + log_rest(s * s));
+
+    /* k LN2_HIGH + f - square, with what the two additions lose; the larger term always stands
+     * first. */
+    double whole = k * LN2_HIGH;
+    double sum = whole + f;
+    double lost = (whole - sum) + f;
+
+    if (k == 0) /* then whole = 0 is the smaller one */
+        lost = 0;
+
+    double high = sum - square;
+    double low = ((sum - high) - square) + lost;
+
+    return high + (low + ((tail - square_low) + k * LN2_LOW));
 }
 
 double det_log(double x)
@@ -151,139 +184,21 @@ double det_log(double x)
         m *= 0.5;
         k++;
     }
-
-    /* With f = m - 1 (exact), s = f / (2 + f): ln m = 2 atanh s = f - f^2/2 + s (f^2/2 +
-     * rest(s^2)). f^2/2 = square + square_low with square exact, for f cut after 26 bits. */
-    double f = m - 1;
-    double s = f / (2 + f);
-    double cut = from_bits(to_bits(f) & ~((UINT64_C(1) << 27) - 1));
-    double square = 0.5 * cut * cut;
-    double square_low = 0.5 * (f - cut) * (f + cut);
-    double tail = s * ((square + square_low) + log_rest(s * s));
-
-    /* k LN2_HIGH + f - square, with what the two additions lose; the larger term always stands
-     * first. */
-    double whole = k * LN2_HIGH;
-    double sum = whole + f;
-    double lost = (whole - sum) + f;
-
-    if (k == 0) /* then whole = 0 is the smaller one */
-        lost = 0;
-
-    double high = sum - square;
-    double low = ((sum - high) - square) + lost;
-
-    return high + (low + ((tail - square_low) + k * LN2_LOW));
+    return log_parts(m - 1, k); /* m - 1 is exact */
 }
 
-/* -- self-test -- */
-
-#define TEST_COUNT 256
-/* XXH3-64 of the results below, little-endian. They follow from the definitions above and must
- * never be changed without a new DETMATH_VERSION. */
-#define DIGEST_EXP UINT64_C(0x8BE4CC7262589538)
-#define DIGEST_LOG UINT64_C(0x2A90B507A9E816FA)
-
-/* Argument i: 64 well-mixed bits, the same everywhere. */
-static uint64_t test_word(uint64_t i)
+double det_log1p(double x)
 {
-    uint64_t z = (i + 1) * UINT64_C(0x9E3779B97F4A7C15);
+    if (!(x > -1))
+        return x == -1 ? -INFINITE : NOT_A_NUMBER;
+    if (det_abs(x) < 0x1p-54 || x == INFINITE)
+        return x;
+    if (x >= -0.29 && x < 0.41)
+        return log_parts(x, 0);
 
-    z = (z ^ z >> 32) * UINT64_C(0xD6E8FEB86659FD93);
-    z = (z ^ z >> 32) * UINT64_C(0xD6E8FEB86659FD93);
-    return z ^ z >> 32;
-}
+    /* 1 + x loses some bits: exactly `lost`, put back to first order. */
+    double sum = 1 + x;
+    double lost = x >= 1 ? 1 - (sum - x) : x - (sum - 1);
 
-#define SPECIAL_COUNT 8
-
-/* The ends and the exact places; then an eighth over the whole range, an eighth with subnormal
- * results, the rest where the reduced argument counts. */
-static double test_argument_exp(uint64_t i)
-{
-    static const double special[SPECIAL_COUNT] = {
-        0,        1,         -1, 0x1.62e42fefa39efp+9, 0x1.62e42fefa39fp+9, -0x1.74910d52d3051p+9,
-        INFINITE, -INFINITE,
-    };
-    double unit = (double)(test_word(i) >> 11) * 0x1p-53;
-
-    if (i < SPECIAL_COUNT)
-        return special[i];
-    if (i % 8 == 0)
-        return unit * 1460 - 749;
-    return i % 8 == 4 ? unit * 38 - 746 : unit * 32 - 16;
-}
-
-/* Special ones; then an eighth over all positive doubles, an eighth subnormal, the rest in [2^-32,
- * 2^32). */
-static double test_argument_log(uint64_t i)
-{
-    static const double special[SPECIAL_COUNT] = {
-        0, 1, 2, -1, 0x1.6a09e667f3bcdp+0, 0x1p-1074, 0x1.fffffffffffffp+1023, INFINITE,
-    };
-    uint64_t word = test_word(i);
-
-    if (i < SPECIAL_COUNT)
-        return special[i];
-    if (i % 8 == 0)
-        return from_bits(word >> 1);
-    if (i % 8 == 4)
-        return from_bits((word & MANTISSA_MASK) >> (word >> 58) % MANTISSA_BITS);
-    return from_bits((word & MANTISSA_MASK) | (EXPONENT_BIAS - 32 + (word >> 58)) << MANTISSA_BITS);
-}
-
-static uint64_t test_digest(double (*function)(double), double (*argument)(uint64_t))
-{
-    uint8_t bytes[8 * TEST_COUNT];
-
-    for (uint64_t i = 0; i < TEST_COUNT; i++) {
-        double result = function(argument(i));
-        /* The bits of a NaN are the machine's business. */
-        uint64_t bits = result == result ? to_bits(result) : UINT64_C(0x7FF8000000000000);
-
-        for (int b = 0; b < 8; b++)
-            bytes[8 * i + (uint64_t)b] = (uint8_t)(bits >> 8 * b);
-    }
-    return XXH3_64bits(bytes, sizeof(bytes));
-}
-
-struct self_test {
-    double (*function)(double);
-    double (*argument)(uint64_t);
-    uint64_t digest;
-};
-
-/* XOR of what each function's digest is and must be: 0 if all is well. */
-static uint64_t self_test_difference(void)
-{
-    /* Volatile: the calls must happen at run time, with the environment that is set then. */
-    static const volatile struct self_test tests[] = {
-        {det_exp, test_argument_exp, DIGEST_EXP},
-        {det_log, test_argument_log, DIGEST_LOG},
-    };
-    struct fpenv saved;
-    uint64_t difference = 0;
-
-    fpenv_enter(&saved);
-    for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
-        uint64_t digest = test_digest(tests[i].function, tests[i].argument);
-
-        if (digest != tests[i].digest)
-            difference = difference * UINT64_C(0x9E3779B97F4A7C15) + (digest ^ tests[i].digest);
-    }
-    fpenv_leave(&saved);
-    return difference;
-}
-
-int detmath_self_test(void)
-{
-    return self_test_difference() == 0 ? SAMPLER_OK : SAMPLER_MATH;
-}
-
-uint32_t detmath_version(void)
-{
-    uint64_t difference = self_test_difference();
-
-    if (difference == 0)
-        return DETMATH_VERSION;
-    return UINT32_C(0x80000000) | (uint32_t)(difference ^ difference >> 32);
+    return det_log(sum) + lost / sum;
 }

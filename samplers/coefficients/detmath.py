@@ -8,6 +8,9 @@ Each polynomial interpolates its function at the Chebyshev points of its interva
 to doubles, coefficient by coefficient. Such a polynomial misses the best one by less than a factor of two, and its
 error is far below the rounding of the evaluation, so nothing is gained by an exchange algorithm. The script
 prints the worst relative error that is left, before and after rounding the coefficients, into the header.
+
+The inverse normal is a quotient of two polynomials on each of three intervals, the intervals and degrees of Wichura's
+algorithm AS 241; its coefficients are fitted by least squares, weighted anew until the sum is that of relative errors.
 """
 import sys
 
@@ -31,11 +34,14 @@ def hexadecimal(x):
     return float(x).hex()
 
 
+def chebyshev_points(low, high, count):
+    return [(low + high) / 2 + (high - low) / 2 * mp.cos(mp.pi * (2 * i + 1) / (2 * count)) for i in range(count)]
+
+
 def interpolate(function, low, high, degree):
     """Coefficients, lowest first, of the polynomial through the Chebyshev points of [low, high]."""
     count = degree + 1
-    points = [(low + high) / 2 + (high - low) / 2 * mp.cos(mp.pi * (2 * i + 1) / (2 * count))
-              for i in range(count)]
+    points = chebyshev_points(low, high, count)
     matrix = mp.matrix(count, count)
     values = mp.matrix(count, 1)
     for row, point in enumerate(points):
@@ -78,6 +84,104 @@ def log_rest(z):
     return 2 * mp.nsum(lambda k: z ** int(k) / (2 * int(k) + 3), [0, 60])
 
 
+def fit_quotient(function, low, high, degree):
+    """Coefficients of P and Q (Q's first is 1), lowest first: P/Q has the least sum of squared relative errors over many
+    Chebyshev points. P - f Q is linear in them; divided by f and the Q of the round before it becomes the relative error."""
+    points = chebyshev_points(low, high, 8 * (degree + 1))
+    given = [function(point) for point in points]
+    lower = [mpf(1)]
+    for _ in range(4):
+        count = 2 * degree + 1
+        matrix = mp.matrix(len(points), count)
+        values = mp.matrix(len(points), 1)
+        for row, (point, value) in enumerate(zip(points, given)):
+            below = mp.polyval(lower[::-1], point)
+            values[row] = 1 / below
+            for power in range(degree + 1):
+                matrix[row, power] = point ** power / (value * below)
+            for power in range(1, degree + 1):
+                matrix[row, degree + power] = -point ** power / below
+        normal = matrix.T * matrix  # 60 digits bear the squared condition
+        solved = list(mp.lu_solve(normal, matrix.T * values))
+        upper, lower = solved[:degree + 1], [mpf(1)] + solved[degree + 1:]
+    return upper, lower
+
+
+def quotient_tables(name, comment, function, low, high):
+    degree = 7
+    upper, lower = fit_quotient(function, low, high, degree)
+    rounded = [[mpf(float(c)) for c in part] for part in (upper, lower)]
+    errors = [mpf(0), mpf(0)]
+    for i in range(301):
+        x = low + (high - low) * i / 300
+        exact = function(x)
+        for which, (p, q) in enumerate(((upper, lower), rounded)):
+            below = mp.polyval(q[::-1], x)
+            if below <= 0:
+                raise ArithmeticError("%s has a pole" % name)
+            errors[which] = max(errors[which], abs(mp.polyval(p[::-1], x) / below / exact - 1))
+    lines = ["/* %s" % comment,
+             " * Error of the result %s, with rounded coefficients %s. */" % (mp.nstr(errors[0], 2), mp.nstr(errors[1], 2))]
+    for part, coefficients in zip(("UPPER", "LOWER"), rounded):
+        lines += ["static const double %s_%s[%d] = {" % (name, part, degree + 1)]
+        lines += ["    %s," % hexadecimal(c) for c in coefficients]
+        lines += ["};"]
+    return lines + [""]
+
+
+def normal_tail_from_root(r):
+    """z > 0 with Phi(-z) = exp(-r^2), by Newton's method on the logarithm."""
+    z = mp.sqrt(2) * r
+    for _ in range(60):
+        tail = mp.erfc(z / mp.sqrt(2)) / 2
+        step = (mp.log(tail) + r * r) * tail / mp.npdf(z)
+        z += step
+        if abs(step) < mpf(10) ** -45 * z:
+            return z
+    raise ArithmeticError("no root for %s" % r)
+
+
+def normal_centre(y):
+    """z / q for u = 1/2 + q, y = 0.180625 - q^2."""
+    q = mp.sqrt(mpf("0.180625") - y)
+    if q < mpf(10) ** -20:
+        return mp.sqrt(2 * mp.pi)
+    return mp.sqrt(2) * mp.erfinv(2 * q) / q
+
+
+def erfcx(x):
+    return mp.exp(x * x) * mp.erfc(x)
+
+
+def erf_rest(y):
+    """erf x = x + x erf_rest(x^2)."""
+    return 2 / mp.sqrt(mp.pi) * mp.nsum(lambda k: (-y) ** int(k) / (mp.factorial(int(k)) * (2 * int(k) + 1)), [0, 60]) - 1
+
+
+ERFCX_FIRST, ERFCX_LAST, ERFCX_DEGREE = 4, 63, 8
+
+
+def erfcx_table():
+    """One polynomial in l for each piece p of 256 / (4 + x) = p + 1/2 + l, |l| <= 1/2."""
+    errors = [mpf(0), mpf(0)]
+    rows = []
+    for piece in range(ERFCX_FIRST, ERFCX_LAST + 1):
+        def function(l, middle=piece + mpf("0.5")):
+            return erfcx(256 / (middle + l) - 4)
+        exact = interpolate(function, mpf("-0.5"), mpf("0.5"), ERFCX_DEGREE)
+        rounded = [mpf(float(c)) for c in exact]
+        for which, coefficients in enumerate((exact, rounded)):
+            for i in range(21):
+                l = (mpf(i) - 10) / 20
+                errors[which] = max(errors[which], abs(mp.polyval(coefficients[::-1], l) / function(l) - 1))
+        rows.append("    {%s}," % ", ".join(hexadecimal(c) for c in rounded))
+    return ["/* erfcx x, 0 <= x <= 50: row p - %d is a polynomial in l, 256 / (4 + x) = p + 1/2 + l, |l| <= 1/2." % ERFCX_FIRST,
+            " * Error of the result %s, with rounded coefficients %s. */" % (mp.nstr(errors[0], 2), mp.nstr(errors[1], 2)),
+            "#define ERFCX_FIRST %d" % ERFCX_FIRST,
+            "#define ERFCX_LAST %d" % ERFCX_LAST,
+            "static const double ERFCX_PIECES[%d][%d] = {" % (ERFCX_LAST - ERFCX_FIRST + 1, ERFCX_DEGREE + 1)] + rows + ["};", ""]
+
+
 def header():
     ln2 = mp.log(2)
     # 32 bits: times an exponent of at most 11 bits it is exact.
@@ -100,6 +204,22 @@ def header():
     lines += table("LOG_REST",
                    "2 atanh s = 2 s + s z times this polynomial in z = s^2, s <= (sqrt 2 - 1)/(sqrt 2 + 1).",
                    log_rest, lambda z: 2 * (1 + z / 3) / max(z, mpf(10) ** -30), mpf(0), slope ** 2 * (1 + mpf(2) ** -20), 7)
+    half = mpf("0.5")
+    lines += table("ERF_REST", "erf x = x + x times this polynomial in y = x^2, |x| <= 1/2.",
+                   erf_rest, lambda y: 1 + erf_rest(y), mpf(0), half ** 2, 9)
+    lines += erfcx_table()
+    lines += ["/* 1 / sqrt pi, 1 / sqrt 2, ln sqrt(2 pi), sqrt 3 / pi. */",
+              "static const double SQRT_PI_INVERSE = %s;" % hexadecimal(1 / mp.sqrt(mp.pi)),
+              "static const double SQRT_HALF = %s;" % hexadecimal(mp.sqrt(half)),
+              "static const double LN_SQRT_2PI = %s;" % hexadecimal(mp.log(2 * mp.pi) / 2),
+              "static const double SQRT_3_OVER_PI = %s;" % hexadecimal(mp.sqrt(3) / mp.pi),
+              ""]
+    lines += quotient_tables("NDTRI_CENTRE", "z = q times this quotient in y = 0.180625 - q^2, q = u - 1/2, |q| <= 0.425.",
+                             normal_centre, mpf(0), mpf("0.180625"))
+    lines += quotient_tables("NDTRI_MIDDLE", "z = -this quotient in r - 1.6, r = sqrt(-ln u) <= 5.",
+                             lambda r: normal_tail_from_root(r + mpf("1.6")), mpf(0), mpf("3.4"))
+    lines += quotient_tables("NDTRI_FAR", "z = -this quotient in r - 5, 5 <= r <= 27.4 (every u that a double can be).",
+                             lambda r: normal_tail_from_root(r + 5), mpf(0), mpf("22.4"))
     lines += ["#endif"]
     return "\n".join(lines) + "\n"
 

@@ -1,8 +1,9 @@
 /*
- * suggestion_list: fixed suggestions and function values, digested. Their bits must be the same on
- * every machine and for every compiler and level: test_random.c compares with the constant,
- * tests/digest_across_builds.sh builds tests/digest_samplers.c in many ways. A changed constant is
- * a changed result of every study ever made: a new sampler version or math version comes with it.
+ * suggestion_list: fixed suggestions and function values, digested, one digest a list. Their bits
+ * must be the same on every machine and for every compiler and level: the unit tests compare with
+ * the constants, tests/digest_across_builds.sh builds tests/digest_samplers.c in many ways. A
+ * changed constant is a changed result of every study ever made with that sampler: a new sampler
+ * version or math version comes with it.
  */
 #ifndef HPO_TESTS_SUGGESTION_LIST_H
 #define HPO_TESTS_SUGGESTION_LIST_H
@@ -14,7 +15,8 @@
 #include "samplers/fpenv.h"
 #include "samplers/sampler.h"
 
-#define SUGGESTION_LIST_DIGEST UINT64_C(0x49DB289E561991AD)
+#define SUGGESTION_RANDOM_DIGEST UINT64_C(0x49DB289E561991AD) /* with exp and log */
+#define SUGGESTION_MATH_DIGEST UINT64_C(0x87D32C45E1FB5EE0)   /* the rest of detmath */
 #define SUGGESTION_TRIALS 400
 #define SUGGESTION_FUNCTION_VALUES 100000
 
@@ -72,8 +74,35 @@ static inline uint64_t suggestion_functions(uint64_t digest)
     return digest;
 }
 
+static inline uint64_t suggestion_math(const struct sampler_allocator *allocator)
+{
+    struct philox_key key = {{43, 0}};
+    struct stream stream;
+    struct fpenv saved;
+    uint64_t digest = 1;
+
+    (void)allocator;
+    (void)stream_open(&stream, &key, 15, 0, 0, 0, 0, NULL);
+    fpenv_enter(&saved);
+    for (int i = 0; i < SUGGESTION_FUNCTION_VALUES / 4; i++) {
+        double u = stream_open_unit(&stream);
+        double wide = i % 2 ? 80 * u - 40 : 4 * u - 2;
+
+        digest = suggestion_chain_double(digest, det_log1p(i % 2 ? 50 * u : 2 * u - 1));
+        digest = suggestion_chain_double(digest, det_expm1(wide));
+        digest = suggestion_chain_double(digest, det_erf(wide));
+        digest = suggestion_chain_double(digest, det_erfc(wide));
+        digest = suggestion_chain_double(digest, det_erfcx(i % 2 ? 60 * u : u));
+        digest = suggestion_chain_double(digest, det_ndtr(wide));
+        digest = suggestion_chain_double(digest, det_log_ndtr(wide));
+        digest = suggestion_chain_double(digest, det_ndtri(i % 2 ? u : det_exp(-740 * u)));
+    }
+    fpenv_leave(&saved);
+    return digest;
+}
+
 /* 0 if anything but success came back, which no digest is. */
-static inline uint64_t suggestion_list_digest(const struct sampler_allocator *allocator)
+static inline uint64_t suggestion_random(const struct sampler_allocator *allocator)
 {
     struct sampler_study study = {.name = "list",
                                   .name_size = 4,
@@ -125,5 +154,17 @@ static inline uint64_t suggestion_list_digest(const struct sampler_allocator *al
     configuration_free(configuration);
     return digest;
 }
+
+struct suggestion_list {
+    const char *name;
+    uint64_t (*compute)(const struct sampler_allocator *allocator);
+    uint64_t digest;
+};
+
+static const struct suggestion_list suggestion_lists[] = {
+    {"random", suggestion_random, SUGGESTION_RANDOM_DIGEST},
+    {"math", suggestion_math, SUGGESTION_MATH_DIGEST},
+};
+#define SUGGESTION_LISTS (sizeof(suggestion_lists) / sizeof(suggestion_lists[0]))
 
 #endif

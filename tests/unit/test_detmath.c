@@ -1,5 +1,5 @@
 /*
- * exp and log: accuracy against correctly rounded results, exact places, and the self-test.
+ * detmath: accuracy against correctly rounded results and MPFR, exact places, order, the self-test.
  */
 #include "samplers_support.h"
 #include "samplers/detmath.h"
@@ -9,7 +9,6 @@
 #include <mpfr.h>
 #endif
 
-#define ULP_GOAL 1.0
 #define SWEEP_COUNT 40000
 
 static double from_word(uint64_t bits)
@@ -22,34 +21,48 @@ static double from_word(uint64_t bits)
 
 /* -- vectors -- */
 
-static void check_vectors(const char *name, double (*function)(double), size_t count)
+/* What detmath.h promises, in ulp. */
+struct promise {
+    const char *name;
+    double (*function)(double);
+    double goal;  /* 0: 1e-15 relative */
+    size_t count; /* of its vectors */
+};
+
+static const struct promise promises[] = {
+    {"exp", det_exp, 1, 307},     {"log", det_log, 1, 272},           {"log1p", det_log1p, 2, 282},
+    {"expm1", det_expm1, 2, 293}, {"erf", det_erf, 2, 290},           {"erfc", det_erfc, 4, 296},
+    {"erfcx", det_erfcx, 2, 288}, {"log_ndtr", det_log_ndtr, 4, 296}, {"ndtri", det_ndtri, 0, 271},
+};
+#define PROMISES (sizeof(promises) / sizeof(promises[0]))
+
+Test(detmath, functions_are_as_close_to_the_vectors_as_promised)
 {
     json_t *root = vectors_load("detmath.json");
-    json_t *rows = vectors_get(root, name);
-    double worst = 0;
 
-    cr_assert_eq(json_array_size(rows), count);
-    for (size_t i = 0; i < count; i++) {
-        double x = vectors_double(json_array_get(json_array_get(rows, i), 0));
-        double expected = vectors_double(json_array_get(json_array_get(rows, i), 1));
-        double distance = ulp_distance(function(x), expected);
+    for (size_t p = 0; p < PROMISES; p++) {
+        json_t *rows = vectors_get(root, promises[p].name);
+        double worst = 0;
 
-        cr_assert_leq(distance, ULP_GOAL, "%s(%a) = %a, expected %a", name, x, function(x),
-                      expected);
-        worst = distance > worst ? distance : worst;
+        cr_assert_eq(json_array_size(rows), promises[p].count, "%s", promises[p].name);
+        for (size_t i = 0; i < promises[p].count; i++) {
+            double x = vectors_double(json_array_get(json_array_get(rows, i), 0));
+            double expected = vectors_double(json_array_get(json_array_get(rows, i), 1));
+            double got = promises[p].function(x);
+            double distance = ulp_distance(got, expected);
+
+            if (promises[p].goal > 0)
+                cr_assert_leq(distance, promises[p].goal, "%s(%a) = %a, expected %a",
+                              promises[p].name, x, got, expected);
+            else
+                cr_assert_leq(fabs(got - expected), 1e-15 * fabs(expected), "%s(%a)",
+                              promises[p].name, x);
+            worst = distance > worst ? distance : worst;
+        }
+        fprintf(stderr, "detmath: %s on %zu vectors: worst distance %g ulp\n", promises[p].name,
+                promises[p].count, worst);
     }
-    fprintf(stderr, "detmath: %s on %zu vectors: worst distance %g ulp\n", name, count, worst);
     json_decref(root);
-}
-
-Test(detmath, exp_is_within_an_ulp_of_the_vectors)
-{
-    check_vectors("exp", det_exp, 307);
-}
-
-Test(detmath, log_is_within_an_ulp_of_the_vectors)
-{
-    check_vectors("log", det_log, 272);
 }
 
 /* -- MPFR -- */
@@ -82,6 +95,8 @@ struct sweep {
     const char *name;
     double (*function)(double);
     int (*exact)(mpfr_t, const mpfr_t, mpfr_rnd_t);
+    double goal;     /* ulp */
+    double relative; /* the largest relative error, where the result is no subnormal */
     double worst, worst_at;
     int count, wrong;
 };
@@ -97,6 +112,11 @@ static void sweep_one(struct sweep *sweep, double x)
     sweep->exact(exact, argument, MPFR_RNDN);
     error = error_ulp(got, exact);
     sweep->count++;
+    if (fabs(got) >= 0x1p-1022 && isfinite(got)) {
+        mpfr_sub_d(argument, exact, got, MPFR_RNDN);
+        mpfr_div(argument, argument, exact, MPFR_RNDN);
+        sweep->relative = fmax(sweep->relative, fabs(mpfr_get_d(argument, MPFR_RNDN)));
+    }
     sweep->wrong += error > 0.5;
     if (error > sweep->worst) {
         sweep->worst = error;
@@ -108,15 +128,18 @@ static void sweep_one(struct sweep *sweep, double x)
 
 static void sweep_end(const struct sweep *sweep)
 {
-    fprintf(stderr, "detmath: %s on %d arguments: worst %.4f ulp at %a, %d not correctly rounded\n",
-            sweep->name, sweep->count, sweep->worst, sweep->worst_at, sweep->wrong);
-    cr_assert_leq(sweep->worst, ULP_GOAL);
+    fprintf(stderr,
+            "detmath: %s on %d arguments: worst %.4f ulp at %a, %.2e relative; %d not "
+            "correctly rounded\n",
+            sweep->name, sweep->count, sweep->worst, sweep->worst_at, sweep->relative,
+            sweep->wrong);
+    cr_assert_leq(sweep->worst, sweep->goal);
 }
 
 /* The whole domain with both ends, where the reduction is, and every size of argument. */
 Test(detmath, exp_is_within_an_ulp_of_mpfr)
 {
-    struct sweep sweep = {.name = "exp", .function = det_exp, .exact = mpfr_exp};
+    struct sweep sweep = {.name = "exp", .function = det_exp, .exact = mpfr_exp, .goal = 1};
     struct test_random random = {3};
 
     for (int i = 0; i < SWEEP_COUNT; i++) {
@@ -144,7 +167,7 @@ Test(detmath, exp_is_within_an_ulp_of_mpfr)
 
 Test(detmath, log_is_within_an_ulp_of_mpfr)
 {
-    struct sweep sweep = {.name = "log", .function = det_log, .exact = mpfr_log};
+    struct sweep sweep = {.name = "log", .function = det_log, .exact = mpfr_log, .goal = 1};
     struct test_random random = {4};
 
     for (int i = 0; i < SWEEP_COUNT; i++) {
@@ -172,11 +195,183 @@ Test(detmath, log_is_within_an_ulp_of_mpfr)
     sweep_end(&sweep);
 }
 
+/* exp(x^2) erfc x; 200 bits of erfc and of x^2 are plenty, mpfr_erfc's exponent has no end here. */
+static int exact_erfcx(mpfr_t out, const mpfr_t x, mpfr_rnd_t round)
+{
+    mpfr_t power;
+
+    mpfr_init2(power, 200);
+    mpfr_sqr(power, x, round);
+    mpfr_exp(power, power, round);
+    mpfr_erfc(out, x, round);
+    mpfr_mul(out, out, power, round);
+    mpfr_clear(power);
+    return 0;
+}
+
+static int exact_ndtr(mpfr_t out, const mpfr_t a, mpfr_rnd_t round)
+{
+    mpfr_t x;
+
+    mpfr_init2(x, 200);
+    mpfr_set_ui(x, 2, round);
+    mpfr_sqrt(x, x, round);
+    mpfr_div(x, a, x, round);
+    mpfr_neg(x, x, round);
+    mpfr_erfc(out, x, round);
+    mpfr_div_ui(out, out, 2, round);
+    mpfr_clear(x);
+    return 0;
+}
+
+static int exact_log_ndtr(mpfr_t out, const mpfr_t a, mpfr_rnd_t round)
+{
+    mpfr_t q;
+
+    mpfr_init2(q, 200);
+    if (mpfr_sgn(a) > 0) {
+        mpfr_neg(q, a, round);
+        exact_ndtr(q, q, round);
+        mpfr_neg(q, q, round);
+        mpfr_log1p(out, q, round);
+    } else {
+        exact_ndtr(q, a, round);
+        mpfr_log(out, q, round);
+    }
+    mpfr_clear(q);
+    return 0;
+}
+
+/* From the double z = ndtri(u), which is right to 1e-15: two Newton steps, each of which squares
+ * that, on the side where the tail is small. */
+static int exact_ndtri(mpfr_t out, const mpfr_t u, mpfr_rnd_t round)
+{
+    mpfr_t p, step, density;
+    bool upper = mpfr_cmp_d(u, 0.5) > 0;
+
+    mpfr_inits2(200, p, step, density, (mpfr_ptr)0);
+    mpfr_set(p, u, round);
+    if (upper)
+        mpfr_ui_sub(p, 1, p, round);
+    mpfr_set_d(out, det_ndtri(mpfr_get_d(p, round)), round);
+    for (int i = 0; i < 2; i++) {
+        exact_ndtr(step, out, round);
+        mpfr_sub(step, step, p, round);
+        mpfr_sqr(density, out, round);
+        mpfr_div_si(density, density, -2, round);
+        mpfr_exp(density, density, round);
+        mpfr_div(step, step, density, round);
+        mpfr_const_pi(density, round); /* the density's sqrt(2 pi) */
+        mpfr_mul_ui(density, density, 2, round);
+        mpfr_sqrt(density, density, round);
+        mpfr_mul(step, step, density, round);
+        mpfr_sub(out, out, step, round);
+    }
+    if (upper)
+        mpfr_neg(out, out, round);
+    mpfr_clears(p, step, density, (mpfr_ptr)0);
+    return 0;
+}
+
+/* Arguments over [low, high], a quarter each: all of it; near 0; [-3, 3] within it; every size of
+ * argument down to 2^-60 with both signs where the domain has them. */
+static void sweep_domain(struct sweep *sweep, double low, double high, int count)
+{
+    struct test_random random = {8};
+
+    for (int i = 0; i < count; i++) {
+        double u = test_unit(&random), sign = i & 4 && low < 0 ? -1 : 1;
+        double x = i % 4 == 0   ? low + u * (high - low)
+                   : i % 4 == 1 ? sign * u
+                   : i % 4 == 2 ? sign * 3 * u
+                                : sign * ldexp(u, -(i / 4) % 60);
+
+        sweep_one(sweep, x < low ? low : x > high ? high : x);
+    }
+    sweep_end(sweep);
+}
+
+Test(detmath, log1p_and_expm1_are_within_their_ulps_of_mpfr)
+{
+    struct sweep log1p_sweep = {
+        .name = "log1p", .function = det_log1p, .exact = mpfr_log1p, .goal = 2};
+    struct sweep expm1_sweep = {
+        .name = "expm1", .function = det_expm1, .exact = mpfr_expm1, .goal = 2};
+
+    for (int i = 0; i < 4000; i++)
+        sweep_one(&log1p_sweep, ldexp(1 + i * 0x1p-12, i % 1000));
+    sweep_domain(&log1p_sweep, nextafter(-1, 0), 10, SWEEP_COUNT);
+    for (int k = -58; k <= 1024; k++)
+        for (int side = -2; side <= 2; side++) {
+            double x = (k + 0.5) * 0.693147180559945309 * (1 + side * 0x1p-52);
+
+            sweep_one(&expm1_sweep, x > 709.78 ? 709.78 : x);
+        }
+    sweep_domain(&expm1_sweep, -45, 50, SWEEP_COUNT);
+}
+
+Test(detmath, error_functions_are_within_their_ulps_of_mpfr)
+{
+    struct sweep erf_sweep = {.name = "erf", .function = det_erf, .exact = mpfr_erf, .goal = 2};
+    struct sweep erfc_sweep = {.name = "erfc", .function = det_erfc, .exact = mpfr_erfc, .goal = 4};
+    struct sweep erfcx_sweep = {
+        .name = "erfcx", .function = det_erfcx, .exact = exact_erfcx, .goal = 2};
+
+    sweep_domain(&erf_sweep, -6.5, 6.5, SWEEP_COUNT);
+    sweep_domain(&erfc_sweep, -6.5, 27.3, SWEEP_COUNT);
+    for (int i = 0; i < 1000; i++) /* the asymptotic series, and both sides of where it begins */
+        sweep_one(&erfcx_sweep, i % 2 ? 50 * (1 + (i - 500) * 0x1p-52) : 50 + i * i * 0.001);
+    for (int piece = 4; piece <= 64; piece++)
+        for (int side = -4; side <= 4; side++)
+            sweep_one(&erfcx_sweep, fabs((256.0 / piece - 4) * (1 + side * 0x1p-52)));
+    sweep_domain(&erfcx_sweep, 0, 50, SWEEP_COUNT);
+}
+
+Test(detmath, normal_distribution_is_within_its_ulps_of_mpfr)
+{
+    struct sweep ndtr = {.name = "ndtr", .function = det_ndtr, .exact = exact_ndtr, .goal = 4};
+    struct sweep below = {.name = "log_ndtr up to -1/2",
+                          .function = det_log_ndtr,
+                          .exact = exact_log_ndtr,
+                          .goal = 2};
+    struct sweep above = {.name = "log_ndtr above -1/2",
+                          .function = det_log_ndtr,
+                          .exact = exact_log_ndtr,
+                          .goal = 4};
+    struct test_random random = {9};
+
+    sweep_domain(&ndtr, -38.4, 8.3, SWEEP_COUNT);
+    for (int i = 0; i < SWEEP_COUNT; i++) {
+        double u = test_unit(&random);
+
+        sweep_one(&below, i % 2 ? -0.5 - 4 * u : -0.5 - ldexp(u, i / 2 % 10));
+    }
+    sweep_end(&below);
+    sweep_domain(&above, -0.5, 38.4, SWEEP_COUNT);
+}
+
+Test(detmath, inverse_normal_is_within_1e15_of_mpfr)
+{
+    struct sweep sweep = {.name = "ndtri", .function = det_ndtri, .exact = exact_ndtri, .goal = 9};
+    struct test_random random = {10};
+
+    for (int i = 0; i < SWEEP_COUNT / 2; i++) {
+        double u = test_unit(&random);
+
+        sweep_one(&sweep, i % 4 == 0   ? (floor(u * 0x1p52) + 0.5) * 0x1p-52
+                          : i % 4 == 1 ? 0.075 * u + 0x1p-60
+                          : i % 4 == 2 ? 1 - 0.075 * u - 0x1p-53
+                                       : ldexp(u + 0x1p-60, -(i / 4) % 1010));
+    }
+    sweep_end(&sweep);
+    cr_assert_leq(sweep.relative, 1e-15);
+}
+
 #else
 
 Test(detmath, sweeps_against_mpfr_are_left_out)
 {
-    cr_skip_test("libmpfr-dev was not found when this was configured: exp and log were not swept "
+    cr_skip_test("libmpfr-dev was not found when this was configured: nothing was swept "
                  "against MPFR");
 }
 
@@ -221,6 +416,66 @@ Test(detmath, exp_and_log_never_step_back)
 
         cr_assert_leq(det_exp(x), det_exp(nextafter(x, INFINITY)));
         cr_assert_leq(det_log(y), det_log(nextafter(y, INFINITY)));
+    }
+}
+
+Test(detmath, ends_of_the_other_functions_are_exact)
+{
+    cr_assert_eq(det_log1p(-1), -INFINITY);
+    cr_assert(isnan(det_log1p(-1.5)) && isnan(det_log1p(NAN)));
+    cr_assert_eq(det_log1p(INFINITY), INFINITY);
+    cr_assert_eq(det_log1p(1e-300), 1e-300);
+    cr_assert_eq(det_log1p(0x1p-1074), 0x1p-1074);
+    cr_assert_eq(det_expm1(-INFINITY), -1);
+    cr_assert_eq(det_expm1(INFINITY), INFINITY);
+    cr_assert_eq(det_expm1(710), INFINITY);
+    cr_assert(isnan(det_expm1(NAN)));
+    cr_assert_eq(det_expm1(-0x1p-1074), -0x1p-1074);
+    cr_assert_eq(det_erf(0), 0);
+    cr_assert_eq(det_erf(INFINITY), 1);
+    cr_assert_eq(det_erf(-INFINITY), -1);
+    cr_assert(isnan(det_erf(NAN)) && isnan(det_erfc(NAN)) && isnan(det_erfcx(NAN)));
+    cr_assert_eq(det_erfc(0), 1);
+    cr_assert_eq(det_erfc(INFINITY), 0);
+    cr_assert_eq(det_erfc(-INFINITY), 2);
+    cr_assert_eq(det_erfcx(0), 1);
+    cr_assert_eq(det_erfcx(INFINITY), 0);
+    cr_assert(isnan(det_erfcx(-0x1p-1074)));
+    cr_assert_eq(det_ndtr(0), 0.5);
+    cr_assert_eq(det_ndtr(INFINITY), 1);
+    cr_assert_eq(det_ndtr(-INFINITY), 0);
+    cr_assert_eq(det_log_ndtr(INFINITY), 0);
+    cr_assert_eq(det_log_ndtr(-INFINITY), -INFINITY);
+    cr_assert(isnan(det_ndtr(NAN)) && isnan(det_log_ndtr(NAN)) && isnan(det_ndtri(NAN)));
+    cr_assert_eq(det_ndtri(0.5), 0);
+    cr_assert_eq(det_ndtri(0), -INFINITY);
+    cr_assert_eq(det_ndtri(1), INFINITY);
+    cr_assert(isnan(det_ndtri(-0.1)) && isnan(det_ndtri(1.1)));
+    cr_assert(fabs(det_ndtri(0x1p-1074) + 38.4674056171443) < 1e-12);
+}
+
+Test(detmath, inverse_normal_is_symmetric_and_it_and_the_tails_never_step_back)
+{
+    struct test_random random = {7};
+
+    for (int i = 0; i < 100000; i++) {
+        double u = (floor(test_unit(&random) * 0x1p51) + 0.5) * 0x1p-52; /* below 1/2 */
+        double near = u * (1 + 0x1p-40), a = 60 * test_unit(&random) - 45;
+
+        cr_assert_eq(det_ndtri(1 - u), -det_ndtri(u));
+        cr_assert_leq(det_ndtri(u), det_ndtri(near));
+        cr_assert_leq(det_log_ndtr(a), det_log_ndtr(a + 0x1p-40));
+    }
+}
+
+/* ln Phi(a) = ln(1 - exp(ln Phi(-a))), over a where neither side loses digits. */
+Test(detmath, log_ndtr_and_its_mirror_image_add_up_to_one)
+{
+    for (int i = 0; i <= 1000; i++) {
+        double a = -1 + i * 0.006;
+        double mirrored = det_log1p(-det_exp(det_log_ndtr(-a)));
+
+        cr_assert(fabs(det_log_ndtr(a) - mirrored) <= 1e-14 * fabs(mirrored), "at %g", a);
     }
 }
 
