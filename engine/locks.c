@@ -1,11 +1,10 @@
 /*
- * locks: the bytes of `lock`. The kernel's lock falls with its holder; everything here follows from
- * that.
+ * locks: the bytes of `lock`. A lock falls with its holder; everything here follows from that.
  *
  * Invariants
- *   K1  A busy flag is set exactly while a thread of this handle holds the byte or is
- * asking for it. K2  The byte APPEND is held only by whoever holds append_mutex. K3  READY is held
- * only together with ALIVE.
+ *   K1  A busy flag is set exactly while a thread of this handle holds the byte or asks for it.
+ *   K2  The byte APPEND is held only by whoever holds append_mutex.
+ *   K3  READY is held only together with ALIVE.
  */
 #include "locks.h"
 

@@ -18,15 +18,14 @@
 #include "os.h"
 
 enum lock_byte {
-    LOCK_ALIVE =
-        0, /* shared by every read-write handle for life; exclusive: alone, recovers, builds shm */
+    /* Shared by every read-write handle for life; exclusive: alone, recovers, builds shm. */
+    LOCK_ALIVE = 0,
     LOCK_APPEND = 1,   /* exclusive for microseconds: reserve, write, publish; seal; roll */
     LOCK_PREPARE = 2,  /* tried: zeroes a file ahead of need */
     LOCK_SNAPSHOT = 3, /* tried: builds a snapshot */
-    LOCK_RETAIN =
-        4, /* shared while opening files that somebody may remove, exclusive to remove them */
-    LOCK_ADMIN = 5, /* exclusive: repair */
-    LOCK_READY = 6, /* shared for life by those who know that shm is whole */
+    LOCK_RETAIN = 4,   /* shared while opening files that may be removed, exclusive to remove */
+    LOCK_ADMIN = 5,    /* exclusive: repair */
+    LOCK_READY = 6,    /* shared for life by those who know that shm is whole */
 };
 
 #define LOCK_SYNC_FIRST 64u /* + epoch mod LOCK_SYNC_COUNT: flushes for all of that epoch */
@@ -38,18 +37,17 @@ struct locks {
     const struct hpo_os *os;
     struct os_file *file;
     struct os_mutex *append_mutex;
-    _Atomic uint64_t
-        sync_busy[LOCK_SYNC_COUNT / 64]; /* bit: a thread of this handle has that SYNC byte */
-    _Atomic uint32_t prepare_busy, snapshot_busy; /* the same for these two bytes */
+    /* What threads of this handle have: a bit per SYNC byte, a word each for PREPARE, SNAPSHOT. */
+    _Atomic uint64_t sync_busy[LOCK_SYNC_COUNT / 64];
+    _Atomic uint32_t prepare_busy, snapshot_busy;
 };
 
 /* Open the lock file of a store directory; `writable` also creates it. Read-only descriptions can
  * test locks but not take them. 0 or -errno; *locks needs no release after a failure. */
 int locks_open(struct locks *locks, const struct hpo_os *os, struct os_dir *store, bool writable);
 
-/* Close the description, which frees every byte held through it. `forked`: the descriptor is gone
- * and the mutex may be locked for ever by a thread that this process does not have; free the memory
- * only. */
+/* Close the description, which frees every byte held through it. In a forked child the descriptor
+ * is closed already, and only memory is freed. */
 void locks_close(struct locks *locks);
 
 /* APPEND: waits for other threads and other processes. 0 or -errno. */

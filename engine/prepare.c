@@ -17,6 +17,7 @@
 #include <string.h>
 
 #define ZERO_SUFFIX ".zero"
+#define NEW_SUFFIX ".new"
 #define SPACE_RETRY_US 1000000
 #define ZERO_FILES_MAX 16 /* that one listing remembers; more cannot be there by our doing */
 
@@ -34,7 +35,9 @@ struct zero_file {
     uint64_t bytes;
 };
 
+/* Files whose names end in a suffix; the first few, if there are more. */
 struct inventory {
+    const char *suffix;
     struct zero_file files[ZERO_FILES_MAX];
     size_t count;
 };
@@ -42,10 +45,10 @@ struct inventory {
 static int note_name(void *arg, const char *name)
 {
     struct inventory *inventory = arg;
-    size_t length = strlen(name), suffix = strlen(ZERO_SUFFIX);
+    size_t length = strlen(name), suffix = strlen(inventory->suffix);
 
     if (length <= suffix || length >= SEGMENT_NAME_SIZE ||
-        strcmp(name + length - suffix, ZERO_SUFFIX) != 0)
+        strcmp(name + length - suffix, inventory->suffix) != 0)
         return 0;
     if (inventory->count < ZERO_FILES_MAX)
         memcpy(inventory->files[inventory->count++].name, name, length + 1);
@@ -60,6 +63,7 @@ static int take_stock(struct log *log, struct inventory *inventory)
     size_t kept = 0;
     int err;
 
+    inventory->suffix = ZERO_SUFFIX;
     inventory->count = 0;
     err = os->dir_list(os->self, log->wal, note_name, inventory);
     for (size_t i = 0; err == 0 && i < inventory->count; i++) {
@@ -159,6 +163,22 @@ int wal_zero_take(struct log *log, const struct wal_zero_request *request,
     return 0;
 }
 
+/* A file under a temporary name belongs to whoever holds APPEND (a roller) or PREPARE (a preparer).
+ * With both in hand nobody can be at work on any. */
+void wal_sweep(struct log *log)
+{
+    const struct hpo_os *os = log->os;
+    struct inventory inventory = {.suffix = NEW_SUFFIX};
+
+    if (locks_prepare_try(&log->locks) < 0)
+        return;
+    if (os->dir_list(os->self, log->wal, note_name, &inventory) == 0) {
+        for (size_t i = 0; i < inventory.count; i++)
+            (void)os->name_unlink(os->self, log->wal, inventory.files[i].name);
+    }
+    locks_prepare_free(&log->locks);
+}
+
 /* Under PREPARE: the next segment's file and the reserve, whichever is missing. */
 static void stock_up(struct log *log, uint64_t next)
 {
@@ -168,7 +188,7 @@ static void stock_up(struct log *log, uint64_t next)
     size_t others;
     int err = take_stock(log, &inventory);
 
-    if (err < 0)
+    if (err < 0 || inventory.count == ZERO_FILES_MAX)
         return;
     for_next = find_exact(&inventory, next);
     others = inventory.count - (for_next ? 1 : 0);

@@ -8,15 +8,16 @@
  * gets its name. What lay in the old segment behind the stated end is dead from then on, whatever a
  * crash brings back.
  *
- * Order, and what a death between two steps leaves to the next one:
- *   marker set                  whoever comes next rolls
- *   zeroed file -> .new         a file that recovery sweeps
- *   header, copies, sync        the same
- *   rename to the name          two segments, the new one not used yet; the next roll renames over
- * it, or recovery goes on in it directory synced            the same published in one switch the
- * new epoch; flush and durable words may be missing: see stated_end flush and durable words
- * everything but `attest` attest written and synced   everything but the marker: one more roll
- *   marker clear, all woken
+ * Order, and what a death after each step leaves to the next one:
+ *   marker set                 whoever comes next rolls
+ *   zeroed file -> .new        the same; the file is swept
+ *   header, copies, sync       the same
+ *   rename to the name         the next roll renames over it, or recovery goes on in it
+ *   directory synced           the same
+ *   published in one switch    the new epoch, perhaps without its words: see stated_end
+ *   flush and durable words    one more roll, because of the marker
+ *   attest written, synced     the same
+ *   marker clear, all woken    nothing
  */
 #include "wal_local.h"
 
@@ -261,6 +262,8 @@ int wal_roll(struct log *log, enum segment_reason reason, uint64_t stream_bytes,
     }
     count_roll(shm, reason, &plan);
     err = publish(log, fresh, &plan.last, &tail, error);
+    if (err == 0 && reason == SEGMENT_REASON_TAKEOVER)
+        wal_sweep(log); /* somebody died, perhaps with a file half made */
     if (err == 0)
         err = wal_settle(log, &log->end, error); /* W6: the caller may append next */
     goto wake;

@@ -14,7 +14,7 @@
 #include <string.h>
 
 #define SHM_MAGIC UINT64_C(0x314d48534f5048) /* "HPOSHM1" as it stands in memory */
-#define SHM_LAYOUT 1u
+#define SHM_LAYOUT (UINT64_C(1) << 32 | sizeof(struct shm))
 
 #define DURABLE_LSN_BITS 48
 #define DURABLE_LSN_MASK ((UINT64_C(1) << DURABLE_LSN_BITS) - 1)

@@ -2,27 +2,28 @@
  * shm: the page that the processes of a live store share: where the log ends, what is durable, who
  * flushes.
  *
- * Nothing in it is ever believed after a reboot or after the last handle is gone: the first opener
+ * Nothing in it is believed after a reboot or after the last handle is gone: the first opener
  * builds it anew from the files, in place, under an odd generation number (handles that only read
  * keep their mapping and notice). The file `shm` has real blocks and is never truncated or
  * replaced, so that a mapping cannot fault.
  *
  * Who may write what
- *   published slots, marker      the holder of APPEND (or the builder, who is alone)
- *   flush word, durable word     anyone, by one compare-and-swap that names the epoch it is meant
- * for sequence, counters           anyone, atomically
+ *   published slots, marker    the holder of APPEND (or the builder, who is alone)
+ *   flush word, durable word   anyone, by one compare-and-swap that names the epoch it is meant for
+ *   sequence, counters         anyone, atomically
  *
- * Invariants (cited as H1..H6; shm_check walks them)
- *   H1  `current` counts publications; the slot current & 1 is whole. The other one is only written
- * under APPEND and only after the present one was published, so a copy is whole if `current` is the
- * same before and after. H2  Published: used <= payload size of a sector; used > 0 means that the
- * image verifies as the sector's bytes; LSN and epoch never fall while the generation lasts, except
- * that an LSN may fall when the epoch rises. H3  The durable word rises within an epoch and never
- * passes the published LSN of its epoch. H4  The flush word and the durable word carry their epoch;
- * a word of another epoch says nothing. H5  The marker is set from before the first byte of an
- * append or a roll is written until its outcome is published. Found set under APPEND: whoever set
- * it is gone, and the bytes behind the published end are his. H6  The sequence word changes after
- * whatever a waiter might be waiting for.
+ * Invariants (cited as H1..H6; shm_check looks at what one copy can show)
+ *   H1  `current` counts publications, and the slot current & 1 is whole. The other one is written
+ *       only under APPEND and only after the present one was published; so a copy is whole if
+ *       `current` is the same before and after.
+ *   H2  Published: used <= payload size of a sector; used > 0 means that the image is the sector
+ *       at that offset. The LSN falls only when the epoch rises.
+ *   H3  The durable word rises within an epoch and never passes the published LSN of its epoch.
+ *   H4  Flush word and durable word carry their epoch; a word of another epoch says nothing.
+ *   H5  The marker is set from before the first byte of an append or a roll is written until its
+ *       outcome is published. Found set under APPEND: whoever set it is gone, and the bytes behind
+ *       the published end are his.
+ *   H6  The sequence word changes after whatever a waiter might be waiting for.
  */
 #ifndef HPO_ENGINE_SHM_H
 #define HPO_ENGINE_SHM_H
@@ -48,8 +49,7 @@ enum shm_marker {
 
 enum shm_flush_state {
     SHM_FLUSH_IDLE = 0,
-    SHM_FLUSHING =
-        1, /* whoever holds SYNC is inside fdatasync; whoever gets SYNC and finds it takes over */
+    SHM_FLUSHING = 1, /* the holder of SYNC is in its flush; whoever gets SYNC and finds it rolls */
     SHM_FLUSH_FAILED = 2, /* poison: this segment's file is never flushed again */
 };
 
@@ -113,10 +113,9 @@ struct shm {
     _Atomic uint64_t arrivals_expected;     /* how many the next leader may hope for */
     _Atomic uint64_t flush_us;              /* smoothed duration of a flush */
 
-    /* Room for the next segment. */
-    _Alignas(64) _Atomic uint64_t
-        prepared_epoch;         /* epoch whose successor's file has been made (or tried) */
-    _Atomic uint64_t space_low; /* no zeroed file beside the reserve could be made */
+    /* Room for the next segment. prepared_epoch: whose successor's file was made, or tried. */
+    _Alignas(64) _Atomic uint64_t prepared_epoch;
+    _Atomic uint64_t space_low;      /* no zeroed file beside the reserve could be made */
     _Atomic uint64_t space_retry_us; /* monotonic: not tried again before */
 
     _Alignas(64) _Atomic uint64_t counters[SHM_COUNTERS];

@@ -3,20 +3,23 @@
  *
  * Locks inside a handle, in the order in which they may be taken:
  *   APPEND (locks.h; between processes and threads)  >  read_mutex  >  mutex
- * log_read may be called with APPEND held or not; a callback of log_read may not call back into the
- * log.
+ * log_read may be called with APPEND held or not; its callback may not call back into the log.
  *
  * Invariants (cited as W1..W7)
- *   W1  Bytes of a segment are written only by the holder of APPEND, between setting the marker and
- * publishing. W2  Sectors before end.tail.offset are final. The open sector is known by its image
- * in the slot, never read from the file. W3  Once a leader sealed (under APPEND), no byte that its
- * flush covers is written again. W4  durable(epoch) <= end of that epoch, and everything up to it
- * was covered by a sync that returned 0 on a segment in which nothing before failed. W5  From the
- * rename that names a new segment on, nobody appends to its predecessor, whatever fails later. W6
- * All pending batches of a handle were appended in `pending_epoch`. When the epoch has moved they
- * are settled before the handle appends again: a later batch of the same session could have the
- * same chain as a lost one. W7  log->segment is the segment of end.epoch whenever APPEND is held
- * and wal_tail_take has returned 0.
+ *   W1  Bytes of a segment are written only by the holder of APPEND, between setting the marker
+ *       and publishing.
+ *   W2  Sectors before end.tail.offset are final. The open sector is known by its image in the
+ *       slot and never read from the file.
+ *   W3  Once a leader sealed (under APPEND), no byte that its flush covers is written again.
+ *   W4  durable(epoch) <= end of that epoch, and everything up to it was covered by a sync that
+ *       returned 0 on a segment in which no sync failed before.
+ *   W5  From the rename that names a new segment on, nobody appends to its predecessor, whatever
+ *       fails later.
+ *   W6  All waiting batches of a handle were appended in `pending_epoch`, or found in it. When the
+ *       epoch has moved they are settled before the handle appends again: a later batch of the
+ *       same session may have number and chain of a lost one.
+ *   W7  log->segment is the segment of end.epoch whenever APPEND is held and wal_tail_take has
+ *       returned 0.
  */
 #ifndef HPO_ENGINE_WAL_LOCAL_H
 #define HPO_ENGINE_WAL_LOCAL_H
@@ -168,6 +171,8 @@ struct wal_zero_request {
 /* A zeroed file for a roll: its name and size. HPO_NOSPACE. */
 int wal_zero_take(struct log *log, const struct wal_zero_request *request,
                   char name[SEGMENT_NAME_SIZE], uint64_t *bytes, struct error_detail *error);
+/* Under APPEND: remove files that dead preparers and rollers left half made. Best effort. */
+void wal_sweep(struct log *log);
 /* Count and sizes of zeroed files. */
 int wal_zero_count(struct log *log, uint64_t *count, uint64_t *bytes);
 

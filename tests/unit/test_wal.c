@@ -501,9 +501,9 @@ static void commit_until_killed(void *arg)
 }
 
 static const char *const points[] = {
-    "append.marked",  "append.written", "append.published", "sync.sealed",    "sync.flushed",
-    "sync.durable",   "roll.marked",    "roll.copied",      "segment.synced", "segment.renamed",
-    "roll.published", "roll.begun",     "roll.attested",
+    "append.marked",   "append.written",     "append.published", "sync.sealed", "sync.flushed",
+    "sync.durable",    "roll.marked",        "segment.taken",    "roll.copied", "segment.synced",
+    "segment.renamed", "segment.dir_synced", "roll.published",   "roll.begun",  "roll.attested",
 };
 
 /* A writer is killed at a point while another lives: the other goes on, nothing acknowledged is
@@ -573,6 +573,38 @@ Test(wal, the_next_opener_recovers_wherever_the_only_writer_died)
     }
 }
 
+static unsigned count_files(const char *suffix)
+{
+    char command[700], text[64] = "";
+    FILE *count;
+
+    snprintf(command, sizeof(command), "ls '%s/wal' | grep -c '%s$'", store_path, suffix);
+    count = popen(command, "r");
+    cr_assert(count && fgets(text, sizeof(text), count));
+    pclose(count);
+    return (unsigned)strtoul(text, NULL, 10);
+}
+
+Test(wal, files_of_dead_preparers_and_rollers_do_not_pile_up)
+{
+    struct death death = {.options = small_options(), .occurrence = 1};
+    static const char *const left_over[] = {"segment.taken", "segment.synced", "roll.copied"};
+    struct log *log = open_log(&death.options);
+    struct writer writer = begin_session(log);
+
+    for (unsigned i = 0; i < 12; i++) {
+        death.point = left_over[i % 3];
+        cr_assert(was_killed(in_child(commit_until_killed, &death)), "%s", death.point);
+        must_commit(&writer, i);
+    }
+    death.point = "append.marked";
+    cr_assert(was_killed(in_child(commit_until_killed, &death)));
+    must_commit(&writer, 100);
+    cr_assert_eq(count_files(".new"), 0);
+    cr_assert_leq(count_files(".zero"), 4);
+    log_close(log);
+}
+
 static void die_in_recovery(void *arg)
 {
     struct death *death = arg;
@@ -589,8 +621,8 @@ static void die_in_recovery(void *arg)
 Test(wal, recovery_survives_its_own_death)
 {
     static const char *const recovery_points[] = {
-        "roll.marked",    "roll.copied", "segment.synced", "segment.renamed",
-        "roll.published", "roll.begun",  "roll.attested"};
+        "roll.marked",        "segment.taken",  "roll.copied", "segment.synced", "segment.renamed",
+        "segment.dir_synced", "roll.published", "roll.begun",  "roll.attested"};
 
     for (size_t i = 0; i < sizeof(recovery_points) / sizeof(recovery_points[0]); i++) {
         struct death death = {
@@ -898,7 +930,7 @@ Test(wal, on_a_full_disk_trials_in_progress_finish_and_new_ones_are_refused)
     cr_assert_geq(stat_of(log).segments, segments);
     wrapped_os_disarm(&wrapped);
     wrapped.real->sleep(NULL, 1100000); /* it tries once a second */
-    cr_assert_eq(log_lock(log), 0); /* space again: the first caller makes the files */
+    cr_assert_eq(log_lock(log), 0);     /* space again: the first caller makes the files */
     cr_assert_eq(append_sized(&writer, 64, 7, false, &ticket), 0, "%s", detail.message);
     log_unlock(log);
     must_wait(log, &ticket);
