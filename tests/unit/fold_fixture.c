@@ -1,0 +1,125 @@
+/*
+ * fold_fixture: see fold_fixture.h. Chains are made as in the log, so that positions are real ones.
+ */
+#include "fold_fixture.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "batch.h"
+#include "hpo.h"
+
+const uint8_t fold_uuid[16] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16};
+
+struct bytes text(const char *text)
+{
+    return (struct bytes){.data = (const uint8_t *)text, .size = strlen(text)};
+}
+
+void fold_init(struct fold *fold, const struct hpo_os *os)
+{
+    memset(fold, 0, sizeof(*fold));
+    fold->os = os;
+    fold->keep = true;
+    fold->buffer.os = os;
+    cr_assert_eq(state_new(os, fold_uuid, &fold->state), 0);
+}
+
+void fold_release(struct fold *fold)
+{
+    for (size_t i = 0; i < fold->count; i++)
+        free(fold->batches[i].bytes);
+    free(fold->batches);
+    record_buffer_release(&fold->buffer);
+    state_free(fold->state);
+}
+
+void fold_put(struct fold *fold, const struct record *record)
+{
+    int err = record_encode(&fold->buffer, record);
+
+    cr_assert_eq(err, 0, "%s: %d", record_type_name(record->type), err);
+}
+
+uint64_t fold_next(const struct fold *fold)
+{
+    return state_position(fold->state).lsn + 1;
+}
+
+static void keep(struct fold *fold, const struct log_batch *batch)
+{
+    struct kept_batch *kept;
+
+    if (fold->count == fold->capacity) {
+        fold->capacity = fold->capacity ? 2 * fold->capacity : 64;
+        fold->batches = realloc(fold->batches, fold->capacity * sizeof(*fold->batches));
+    }
+    kept = &fold->batches[fold->count++];
+    kept->batch = *batch;
+    kept->bytes = malloc(batch->records_size + 1);
+    memcpy(kept->bytes, batch->records, batch->records_size);
+    kept->batch.records = kept->bytes;
+}
+
+int fold_apply(struct fold *fold)
+{
+    struct log_position previous = state_position(fold->state);
+    const struct state_session *session = state_session_find(fold->state, fold->session);
+    struct batch_header header = {.session = fold->session,
+                                  .sequence = session ? session->sequence + 1 : 1,
+                                  .record_count = fold->buffer.count};
+    uint8_t bytes[BATCH_HEADER_SIZE];
+    struct log_batch batch;
+    int err;
+
+    if (!session)
+        header.session = 0;
+    err = batch_header_encode(bytes, &header, &previous, fold->buffer.data, fold->buffer.size);
+    cr_assert_eq(err, 0);
+    batch = (struct log_batch){.at = {.lsn = header.lsn, .chain = header.chain},
+                               .session = session ? fold->session : header.lsn,
+                               .sequence = header.sequence,
+                               .record_count = fold->buffer.count,
+                               .records = fold->buffer.data,
+                               .records_size = fold->buffer.size};
+    err = state_apply_batch(fold->state, &batch);
+    if (err == 0 && fold->keep)
+        keep(fold, &batch);
+    record_buffer_clear(&fold->buffer);
+    return err;
+}
+
+int fold_one(struct fold *fold, const struct record *record)
+{
+    fold_put(fold, record);
+    return fold_apply(fold);
+}
+
+int fold_session(struct fold *fold, uint32_t slot)
+{
+    struct record record = {.type = RECORD_SESSION_OPEN,
+                            .session_open = {.slot = slot,
+                                             .process_id = 4242,
+                                             .time = {.us = 1000000, .kind = 0},
+                                             .host = text("here"),
+                                             .program = text("test")}};
+    uint64_t lsn = fold_next(fold);
+    int err;
+
+    fold->session = 0;
+    err = fold_one(fold, &record);
+    fold->session = lsn;
+    return err;
+}
+
+struct state *fold_again(const struct fold *fold, uint64_t lsn)
+{
+    struct state *state;
+
+    cr_assert_eq(state_new(fold->os, fold_uuid, &state), 0);
+    for (uint64_t i = 0; i < lsn; i++)
+        cr_assert_eq(state_apply_batch(state, &fold->batches[i].batch), 0, "%s",
+                     state_failure(state)->message);
+    return state;
+}

@@ -1,0 +1,49 @@
+/*
+ * fold_fixture: a log in memory: records put into batches, kept, and folded.
+ */
+#ifndef HPO_TESTS_FOLD_FIXTURE_H
+#define HPO_TESTS_FOLD_FIXTURE_H
+
+#include "record.h"
+#include "record_maker.h"
+#include "state.h"
+
+struct kept_batch {
+    struct log_batch batch; /* records point to `bytes` */
+    uint8_t *bytes;
+};
+
+struct fold {
+    const struct hpo_os *os;
+    struct state *state;
+    struct record_buffer buffer; /* of the batch being put together */
+    struct kept_batch *batches;  /* batches[i] has LSN i + 1 */
+    size_t count, capacity;
+    uint64_t session; /* whose batches are made */
+    bool keep;        /* keep what was applied, for folding again */
+};
+
+extern const uint8_t fold_uuid[16];
+
+void fold_init(struct fold *fold, const struct hpo_os *os);
+void fold_release(struct fold *fold);
+
+/* Add a record to the batch being put together. Asserts that it can be encoded. */
+void fold_put(struct fold *fold, const struct record *record);
+/* Append and apply the batch. What state_apply_batch says; an error is in state_failure. */
+int fold_apply(struct fold *fold);
+/* One record, one batch. */
+int fold_one(struct fold *fold, const struct record *record);
+
+/* A session on the slot, whose batches follow. */
+int fold_session(struct fold *fold, uint32_t slot);
+
+/* A new state with the batches up to `lsn`. */
+struct state *fold_again(const struct fold *fold, uint64_t lsn);
+
+/* The next LSN. */
+uint64_t fold_next(const struct fold *fold);
+
+struct bytes text(const char *text);
+
+#endif
