@@ -307,6 +307,7 @@ static int seal(struct log *log, uint32_t epoch, struct flush *flush, struct err
             sector_seal(&log->end.tail);
             shm_publish(shm, &log->end);
         }
+        store_hint(&shm->dirty_page, 0);
         flush->epoch = epoch;
         flush->target = log->end.at; /* before the flush: what is published during it may miss it */
         flush->segment = log->segment;

@@ -199,6 +199,7 @@ static int publish(struct log *log, struct wal_segment *fresh, const struct log_
     log->segment = fresh;
     atomic_store(&log->segment_bytes, header->bytes);
     shm_publish(shm, &log->end);
+    atomic_store_explicit(&shm->dirty_page, 0, memory_order_relaxed);
     os->point(os->self, "roll.published");
     shm_epoch_begin(shm, header->epoch, last->lsn);
     os->point(os->self, "roll.begun");

@@ -60,7 +60,7 @@ enum shm_counter {
     SHM_LOG_WRITES,
     SHM_LOG_WRITE_BYTES,
     SHM_LOG_SECTORS,
-    SHM_LOG_PAGES, /* 4 KiB pages of a segment touched, summed over writes */
+    SHM_LOG_PAGES, /* 4 KiB pages of a segment dirtied; one written again before a flush is one */
     SHM_FLUSHES,
     SHM_FLUSH_FAILURES,
     SHM_COMMITS,
@@ -99,6 +99,7 @@ struct shm {
 
     _Alignas(64) _Atomic uint64_t current; /* number of publications; slot current & 1 */
     _Atomic uint64_t marker;               /* enum shm_marker */
+    _Atomic uint64_t dirty_page;           /* last one counted since the last seal, + 1 */
 
     _Alignas(64) _Atomic uint64_t flush; /* epoch << 2 | enum shm_flush_state */
     _Atomic uint64_t durable;            /* epoch mod 2^16 << 48 | LSN */

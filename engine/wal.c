@@ -211,9 +211,15 @@ void log_unlock(struct log *log)
 
 /* ---- appending ---- */
 
-static uint64_t pages_of(uint64_t offset, uint64_t size)
+/* Pages that this write dirties: all it touches, but not the one that is dirty since the write
+ * before. Under APPEND. */
+static uint64_t pages_dirtied(struct shm *shm, const struct sector_write *write)
 {
-    return (offset + size - 1) / 4096 - offset / 4096 + 1;
+    uint64_t first = write->offset / 4096, last = (write->offset + write->size - 1) / 4096;
+    uint64_t before = atomic_load_explicit(&shm->dirty_page, memory_order_relaxed);
+
+    atomic_store_explicit(&shm->dirty_page, last + 1, memory_order_relaxed);
+    return last - first + (first + 1 == before ? 0 : 1);
 }
 
 /* Write what was laid out and publish it. On failure the marker stays: the bytes behind the end are
@@ -245,7 +251,7 @@ static int write_and_publish(struct log *log, const struct sector_write *write,
     shm_count(shm, SHM_LOG_WRITES, 1);
     shm_count(shm, SHM_LOG_WRITE_BYTES, write->size);
     shm_count(shm, SHM_LOG_SECTORS, write->size / SECTOR_SIZE);
-    shm_count(shm, SHM_LOG_PAGES, pages_of(write->offset, write->size));
+    shm_count(shm, SHM_LOG_PAGES, pages_dirtied(shm, write));
     return 0;
 }
 

@@ -108,6 +108,8 @@ Test(wal, small_batches_without_a_flush_share_sectors)
     cr_assert_leq(after.counters[SHM_LOG_WRITE_BYTES] - before.counters[SHM_LOG_WRITE_BYTES],
                   512u * 125);
     cr_assert_eq(after.counters[SHM_FLUSHES] - before.counters[SHM_FLUSHES], 1);
+    /* 21 sectors, the first of them the second of its page. */
+    cr_assert_eq(after.counters[SHM_LOG_PAGES] - before.counters[SHM_LOG_PAGES], 3);
     cr_assert_eq(read_all(log).count, 101);
     log_close(log);
 }
