@@ -17,6 +17,7 @@ struct wish {
     struct record_study_create create;
     const struct hpo_study_options *options;
     bool directions, sampler, pruner, seed, space, window; /* given */
+    bool whole;                                            /* good for a new study as it is */
 };
 
 static struct bytes text(const char *string)
@@ -412,10 +413,10 @@ static int renew_versions(struct wish *wish, struct hpo_store *store,
 
 /* -- creating and opening -- */
 
-static int append_create(struct wish *wish, struct hpo_store *store, struct log_ticket *ticket)
+/* Everything that a new study needs and that can be wrong, before the log is touched. */
+static int wish_whole(struct wish *wish, struct hpo_store *store)
 {
     const struct hpo_os *os = store->os;
-    struct record record = {.type = RECORD_STUDY_CREATE};
     int err;
 
     err = wish_algorithms(wish, store, &wish->create, NULL, NULL);
@@ -427,6 +428,17 @@ static int append_create(struct wish *wish, struct hpo_store *store, struct log_
             return error_set(error_here(), error_from_errno(err), -err, NULL, 0, 0,
                              "the system gives no random seed");
     }
+    wish->whole = true;
+    return 0;
+}
+
+static int append_create(struct wish *wish, struct hpo_store *store, struct log_ticket *ticket)
+{
+    struct record record = {.type = RECORD_STUDY_CREATE};
+    int err = wish->whole ? 0 : wish_whole(wish, store);
+
+    if (err < 0)
+        return err;
     wish->create.study = state_next_study(store->state);
     wish->create.math_version = ask_math_version();
     wish->create.time = store_now(store);
@@ -460,6 +472,7 @@ static int create_or_change(struct wish *wish, struct hpo_store *store, struct l
         err = append_create(wish, store, ticket);
         return err < 0 ? err : 1;
     }
+    wish->whole = false;
     err = consider_existing(wish, store, study, &record.study_config);
     if (err <= 0)
         return err;
@@ -497,6 +510,10 @@ static int create_locked(struct wish *wish, struct hpo_store *store, struct hpo_
         err = consider_existing(wish, store, study, &config);
         if (err <= 0)
             return err < 0 ? err : study_handle(store, study, out);
+    } else if (!store->read_only) {
+        err = wish_whole(wish, store);
+        if (err < 0)
+            return err;
     }
     err = tail_begin(store, TAIL_BEGIN);
     if (err < 0)
