@@ -41,4 +41,10 @@ uint64_t blob_number(const uint8_t *block);
 uint64_t blob_begin_lsn(const uint8_t *block);
 uint64_t blob_end_lsn(const uint8_t *block);
 
+/* Whether an ended trial ran here at all: not one that was imported as finished. */
+static inline bool blob_was_begun(const struct state_trial *trial)
+{
+    return trial->begin_lsn != 0 && !(trial->imported && trial->begin_lsn == trial->end_lsn);
+}
+
 #endif

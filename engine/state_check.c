@@ -147,7 +147,7 @@ static void count_block(const struct state_study *study, const struct state_tria
     count->failed += trial->state == TRIAL_FAIL;
     if (trial->stop)
         count->stop_lsn = trial->end_lsn;
-    if (!trial->imported && trial->begin_lsn > count->begun_lsn_max)
+    if (blob_was_begun(trial) && trial->begin_lsn > count->begun_lsn_max)
         count->begun_lsn_max = trial->begin_lsn;
     if (config->direction_count != 1 || trial->state != TRIAL_COMPLETE ||
         trial->objective_count != 1)

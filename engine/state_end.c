@@ -139,7 +139,7 @@ static void count_ended(struct state_study *study, const struct state_trial *tri
         study->failed++;
     if (trial->stop)
         study->stop_lsn = trial->end_lsn;
-    if (!trial->imported && trial->begin_lsn > study->begun_lsn_max)
+    if (blob_was_begun(trial) && trial->begin_lsn > study->begun_lsn_max)
         study->begun_lsn_max = trial->begin_lsn;
     while (study->finished_prefix < study->next_number &&
            block_of(study->by_number[study->finished_prefix]))

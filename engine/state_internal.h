@@ -409,12 +409,17 @@ typedef int (*item_fn)(void *arg, const struct item *item);
  * stand in STUDY. A non-zero result ends the walk and is returned. HPO_NOMEM. */
 int state_items(struct state *state, bool blocks, item_fn fn, void *arg);
 
+/* The digest is a chain over the items without blocks, beginning with zero. */
+void item_digest(struct hash128 *chain, const struct item *item);
+int state_digest128(struct state *state, struct hash128 *out);
+
 /* Where a load stands. */
 struct load {
     struct state *state; /* as state_new made it */
     uint64_t limit;      /* no count can be larger: bytes of the file */
     bool stays;          /* ENDED and ATTEMPT values stay where they are until backing_free */
     struct error_detail *error;
+    struct hash128 digest;     /* of the items so far */
     struct item last;          /* key of the item before */
     struct state_study *study; /* of the item before */
 };

@@ -286,9 +286,9 @@ int state_items(struct state *state, bool blocks, item_fn fn, void *arg)
 
 /* -- the digest: a chain over the items -- */
 
-static int digest_item(void *arg, const struct item *item)
+void item_digest(struct hash128 *chain, const struct item *item)
 {
-    struct hash128 *chain = arg, hash = hash128(item->data, item->size);
+    struct hash128 hash = hash128(item->data, item->size);
     uint8_t bytes[56];
 
     codec_store_u64(bytes, chain->low);
@@ -299,13 +299,24 @@ static int digest_item(void *arg, const struct item *item)
     codec_store_u64(bytes + 40, hash.low);
     codec_store_u64(bytes + 48, hash.high);
     *chain = hash128(bytes, sizeof(bytes));
+}
+
+static int digest_item(void *arg, const struct item *item)
+{
+    item_digest(arg, item);
     return 0;
+}
+
+int state_digest128(struct state *state, struct hash128 *out)
+{
+    *out = (struct hash128){0};
+    return state_items(state, false, digest_item, out);
 }
 
 int state_digest(struct state *state, uint8_t out[16])
 {
-    struct hash128 chain = {0};
-    int err = state_items(state, false, digest_item, &chain);
+    struct hash128 chain;
+    int err = state_digest128(state, &chain);
 
     for (unsigned i = 0; i < 8 && err == 0; i++) {
         out[i] = (uint8_t)(chain.high >> (56 - 8 * i));

@@ -38,7 +38,7 @@ static int load_state(struct load *load, struct codec_reader *r)
     state->at.lsn = codec_get_u64(r);
     state->next_study = codec_get_u64(r);
     state->next_trial = codec_get_u64(r);
-    codec_get_u64(r); /* the counts are compared by the digest */
+    codec_get_u64(r); /* the counts are compared by load_end, in the digest */
     codec_get_u64(r);
     codec_get_u64(r);
     if (!codec_reader_done(r) || version != 1 || state->at.lsn > STATE_LSN_MAX ||
@@ -105,7 +105,7 @@ static int load_study(struct load *load, const struct item *item, struct codec_r
     size_t used, left;
     int err;
 
-    codec_get_bytes(r, 6 * 8 + 8 + 3 * 8); /* chains and counts are compared by the digest */
+    codec_get_bytes(r, 6 * 8 + 8 + 3 * 8); /* chains and counts: likewise */
     left = codec_reader_left(r);
     bytes = codec_get_bytes(r, left);
     if (!codec_reader_ok(r) || item->study == 0 || item->study >= state->next_study ||
@@ -475,6 +475,8 @@ int load_item(struct load *load, const struct item *item)
     if (!key_before(&load->last, item) || first != (item->kind == ITEM_STATE))
         return bad(load, "out of order, after");
     load->last = *item;
+    if (item->kind != ITEM_ENDED && item->kind != ITEM_ATTEMPT)
+        item_digest(&load->digest, item);
     codec_reader_init(&r, item->data, item->size);
     switch (item->kind) {
     case ITEM_STATE:
@@ -534,8 +536,16 @@ int load_end(struct load *load)
 {
     struct state *state = load->state;
     int err = load->last.kind ? 0 : bad(load, "no state");
+    struct hash128 digest;
 
     for (size_t i = 0; i < state->study_count && err == 0; i++)
         err = end_study(load, state->studies[i]);
-    return err;
+    if (err == 0)
+        err = state_digest128(state, &digest);
+    if (err < 0)
+        return err;
+    /* Every count and every bit that was not looked at above. */
+    return digest.low == load->digest.low && digest.high == load->digest.high
+               ? 0
+               : bad(load, "not what the state that it describes would be saved as");
 }

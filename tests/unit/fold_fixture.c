@@ -9,6 +9,7 @@
 
 #include "batch.h"
 #include "hpo.h"
+#include "state_internal.h"
 
 const uint8_t fold_uuid[16] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16};
 
@@ -113,13 +114,68 @@ int fold_session(struct fold *fold, uint32_t slot)
     return err;
 }
 
+void assert_checks(struct state *state)
+{
+    struct error_detail error = {0};
+    int err = state_check(state, &error);
+
+    cr_assert_eq(err, 0, "%d: %s", err, error.message);
+}
+
+void assert_same_digest(struct state *a, struct state *b)
+{
+    uint8_t of_a[16], of_b[16];
+
+    cr_assert_eq(state_digest(a, of_a), 0);
+    cr_assert_eq(state_digest(b, of_b), 0);
+    cr_assert_eq(memcmp(of_a, of_b, 16), 0, "digests differ at LSN %llu and %llu",
+                 (unsigned long long)state_position(a).lsn,
+                 (unsigned long long)state_position(b).lsn);
+}
+
+static int copy_item(void *arg, const struct item *item)
+{
+    struct load *load = arg;
+    struct item copy = *item;
+    uint8_t *data = malloc(item->size + 1); /* its very size: reading beyond it would be seen */
+    int err;
+
+    memcpy(data, item->data, item->size);
+    copy.data = data;
+    err = load_item(load, &copy);
+    free(data);
+    return err;
+}
+
+struct state *fold_reload(const struct fold *fold, struct state *from)
+{
+    struct error_detail error = {0};
+    struct load load = {.limit = 1u << 20, .error = &error};
+    int err;
+
+    cr_assert_eq(state_new(fold->os, fold_uuid, &load.state), 0);
+    err = state_items(from, true, copy_item, &load);
+    if (err == 0)
+        err = load_end(&load);
+    cr_assert_eq(err, 0, "%d: %s", err, error.message);
+    load.state->at.chain = state_position(from).chain;
+    assert_same_digest(from, load.state);
+    assert_checks(load.state);
+    return load.state;
+}
+
+void fold_tail(const struct fold *fold, struct state *state, uint64_t lsn)
+{
+    for (uint64_t i = state_position(state).lsn; i < lsn; i++)
+        cr_assert_eq(state_apply_batch(state, &fold->batches[i].batch), 0, "%s",
+                     state_failure(state)->message);
+}
+
 struct state *fold_again(const struct fold *fold, uint64_t lsn)
 {
     struct state *state;
 
     cr_assert_eq(state_new(fold->os, fold_uuid, &state), 0);
-    for (uint64_t i = 0; i < lsn; i++)
-        cr_assert_eq(state_apply_batch(state, &fold->batches[i].batch), 0, "%s",
-                     state_failure(state)->message);
+    fold_tail(fold, state, lsn);
     return state;
 }
