@@ -251,25 +251,24 @@ int live_objectives(struct live_trial *live, const double *objectives, uint32_t 
 
 /* -- what a trial is given -- */
 
-static int running_get(struct state *state, uint64_t id, bool waiting_too, struct live_trial **out)
+/* The running trial (or, if allowed, the waiting one); NULL: there is none, which is refused. */
+static struct live_trial *running_get(struct state *state, uint64_t id, bool waiting_too)
 {
     struct live_trial *live = live_get(state, id);
 
-    if (!live ||
-        (live->t.state != TRIAL_RUNNING && !(waiting_too && live->t.state == TRIAL_WAITING)))
-        return state_refuse(state,
-                            waiting_too ? "no such unfinished trial" : "no such running trial");
-    *out = live;
-    return 0;
+    if (live && (live->t.state == TRIAL_RUNNING || (waiting_too && live->t.state == TRIAL_WAITING)))
+        return live;
+    (void)state_refuse(state, waiting_too ? "no such unfinished trial" : "no such running trial");
+    return NULL;
 }
 
 int apply_suggest(struct state *state, const struct record_suggest *record)
 {
-    struct live_trial *live;
-    int err = running_get(state, record->trial, false, &live);
+    struct live_trial *live = running_get(state, record->trial, false);
+    int err = 0;
 
-    if (err < 0)
-        return err;
+    if (!live)
+        return HPO_CORRUPT;
     if (record->joint && live->t.note_lsn)
         return state_refuse(state, "a second joint suggestion");
     if (!record->joint && record->note.size)
@@ -316,11 +315,10 @@ int apply_param_set(struct state *state, const struct record_param_set *record)
 {
     const struct param_entry *param;
     struct state_value *entry;
-    struct live_trial *live;
-    int err = running_get(state, record->trial, true, &live);
+    struct live_trial *live = running_get(state, record->trial, true);
 
-    if (err < 0)
-        return err;
+    if (!live)
+        return HPO_CORRUPT;
     param = param_get(live->study, record->value.param);
     if (!param)
         return state_refuse(state, "no such parameter");
@@ -397,10 +395,9 @@ int live_report_add(struct live_trial *live, const struct record_report *report)
 
 int apply_report(struct state *state, const struct record_report_of *record)
 {
-    struct live_trial *live;
-    int err = running_get(state, record->trial, true, &live);
+    struct live_trial *live = running_get(state, record->trial, true);
 
-    return err < 0 ? err : live_report_add(live, &record->report);
+    return live ? live_report_add(live, &record->report) : HPO_CORRUPT;
 }
 
 int apply_prune_decision(struct state *state, const struct record_prune_decision *record)
@@ -410,11 +407,11 @@ int apply_prune_decision(struct state *state, const struct record_prune_decision
                                       .lsn = state->batch->at.lsn,
                                       .prune = record->prune,
                                       .note_size = (uint32_t)record->note.size};
-    struct live_trial *live;
-    int err = running_get(state, record->trial, false, &live);
+    struct live_trial *live = running_get(state, record->trial, false);
+    int err = 0;
 
-    if (err < 0)
-        return err;
+    if (!live)
+        return HPO_CORRUPT;
     if (record->view >= state->batch->at.lsn)
         return state_refuse(state, "a view that is not before it");
     err = check_size(live, sizeof(decision));

@@ -284,20 +284,18 @@ static int check_block(struct load *load, const uint8_t *data, size_t size, stru
     return 0;
 }
 
-/* Blocks are read where they are, if that is for good and on a multiple of 8 (T3). */
-static int keep_block(struct load *load, const struct item *item, const uint8_t **out)
+/* Blocks are read where they are, if that is for good and on a multiple of 8 (T3). NULL: no memory.
+ */
+static const uint8_t *keep_block(struct load *load, const struct item *item)
 {
     uint8_t *copy;
 
-    *out = item->data;
     if (load->stays)
-        return 0;
+        return item->data;
     copy = chunk_alloc(load->state->os, &load->study->chunks, item->size);
-    if (!copy)
-        return HPO_NOMEM;
-    memcpy(copy, item->data, item->size);
-    *out = copy;
-    return 0;
+    if (copy)
+        memcpy(copy, item->data, item->size);
+    return copy;
 }
 
 static uint64_t last_end(const struct block_list *list)
@@ -319,9 +317,10 @@ static int load_ended(struct load *load, const struct item *item)
         !number_free(study, trial.number) || map_get(&load->state->trials_by_id, trial.id))
         return bad(load, "an ended trial out of place");
     err = take_families(load, &trial);
-    if (err == 0)
-        err = keep_block(load, item, &block);
-    return err < 0 ? err : ended_add(study, block);
+    if (err < 0)
+        return err;
+    block = keep_block(load, item);
+    return block ? ended_add(study, block) : HPO_NOMEM;
 }
 
 /* What an id leads to can be replaced by a later attempt, or by what waits or runs again under
@@ -351,9 +350,8 @@ static int load_attempt(struct load *load, const struct item *item)
     if (item->ordinal != study->attempts.count || trial.state != TRIAL_ROLLED_BACK ||
         trial.end_lsn < last_end(&study->attempts))
         return bad(load, "an attempt out of place");
-    err = keep_block(load, item, &block);
-    if (err == 0)
-        err = attempt_add(study, block);
+    block = keep_block(load, item);
+    err = block ? attempt_add(study, block) : HPO_NOMEM;
     if (err == 0 && id_open(load->state, trial.id))
         err = map_put(&load->state->trials_by_id, trial.id, link_block(block));
     return err;
