@@ -22,7 +22,7 @@
 #include "os.h"
 #include "state.h"
 
-#define SNAPSHOT_NAME_SIZE 56 /* 16 + 1 + 32 + 4 characters and the end */
+#define SNAPSHOT_NAME_SIZE 54 /* 16 + 1 + 32 + 4 characters and the end */
 #define SNAPSHOT_GENERATIONS 2
 
 struct snapshot_entry {

@@ -93,27 +93,7 @@ static void measure(struct hpo_store *store)
 
 /* -- writing -- */
 
-/* SNAPSHOT_DONE: for people, for fsck, and for the others' thresholds. */
-static int note_done(struct hpo_store *store, const struct log_position *at,
-                     const uint8_t digest[16])
-{
-    struct record record = {.type = RECORD_SNAPSHOT_DONE};
-    struct log_ticket ticket;
-    int err;
-
-    err = tail_begin(store, TAIL_BEGIN);
-    if (err < 0)
-        return err;
-    record.snapshot_done.lsn = at->lsn;
-    record.snapshot_done.chain = at->chain;
-    memcpy(record.snapshot_done.digest, digest, sizeof(record.snapshot_done.digest));
-    err = tail_record(store, &record);
-    if (err == 0)
-        err = tail_append(store, TAIL_BEGIN, &ticket);
-    tail_end(store);
-    return err;
-}
-
+/* The directory is made by whoever writes the first snapshot: a small store needs none. */
 static int make_dir(struct hpo_store *store)
 {
     const struct hpo_os *os = store->os;
@@ -135,6 +115,27 @@ static int make_dir(struct hpo_store *store)
     return err < 0 ? error_set(error_here(), error_from_errno(err), -err, "snap", 0, 0,
                                "the directory for snapshots cannot be made")
                    : 0;
+}
+
+/* SNAPSHOT_DONE: for people, for fsck, and for the others' thresholds. */
+static int note_done(struct hpo_store *store, const struct log_position *at,
+                     const uint8_t digest[16])
+{
+    struct record record = {.type = RECORD_SNAPSHOT_DONE};
+    struct log_ticket ticket;
+    int err;
+
+    err = tail_begin(store, TAIL_BEGIN);
+    if (err < 0)
+        return err;
+    record.snapshot_done.lsn = at->lsn;
+    record.snapshot_done.chain = at->chain;
+    memcpy(record.snapshot_done.digest, digest, sizeof(record.snapshot_done.digest));
+    err = tail_record(store, &record);
+    if (err == 0)
+        err = tail_append(store, TAIL_BEGIN, &ticket);
+    tail_end(store);
+    return err;
 }
 
 /* SNAPSHOT is held. */
@@ -179,20 +180,23 @@ void store_snapshot_consider(struct hpo_store *store)
 {
     struct error_detail before;
 
-    if (store->read_only || !store->snap_dir || !store->state || store->damage.code != 0)
-        return;
-    if (!snapshot_due(store->tail_bytes, 0))
-        return;
-    if (!store->snapshot_sized)
-        measure(store);
-    if (!snapshot_due(store->tail_bytes, store->snapshot_bytes))
+    if (store->read_only || store->damage.code != 0 || !snapshot_due(store->tail_bytes, 0))
         return;
     before = *error_here();
-    if (log_snapshot_try(store->log) == 0) {
+    if (make_dir(store) < 0) { /* a device without files, or one that is full */
+        store->tail_bytes = 0;
+        goto out;
+    }
+    if (!store->snapshot_sized)
+        measure(store);
+    if (snapshot_due(store->tail_bytes, store->snapshot_bytes) &&
+        log_snapshot_try(store->log) == 0) {
         if (write_snapshot(store) < 0)
             store->tail_bytes = 0; /* a cache that cannot be written now: try again later */
         log_snapshot_free(store->log);
     }
+
+out:
     *error_here() = before;
 }
 
