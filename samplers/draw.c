@@ -4,6 +4,7 @@
  */
 #include "samplers/strict.h"
 #include "samplers/draw.h"
+#include "samplers/detmath.h"
 #include "samplers/wide.h"
 
 #include <assert.h>
@@ -258,6 +259,11 @@ double open_from_word(uint64_t word)
     return ((double)(word >> 12) + 0.5) * 0x1p-52;
 }
 
+double normal_from_word(uint64_t word)
+{
+    return det_ndtri(open_from_word(word));
+}
+
 double stream_uniform(struct stream *stream)
 {
     return uniform_from_word(stream_word(stream));
@@ -266,6 +272,11 @@ double stream_uniform(struct stream *stream)
 double stream_open_unit(struct stream *stream)
 {
     return open_from_word(stream_word(stream));
+}
+
+double stream_normal(struct stream *stream)
+{
+    return normal_from_word(stream_word(stream));
 }
 
 uint32_t stream_u32(struct stream *stream)

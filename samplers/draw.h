@@ -100,9 +100,12 @@ uint64_t stream_word(struct stream *stream);
 double uniform_from_word(uint64_t word); /* [0, 1): 53 bits */
 double
 open_from_word(uint64_t word); /* (0, 1), symmetric about 1/2: open(~word) = 1 - open(word) */
+double
+normal_from_word(uint64_t word); /* ndtri(open), |z| <= 8.21, normal(~word) = -normal(word) */
 double stream_uniform(struct stream *stream); /* uniform_from_word of the next word */
 double stream_open_unit(struct stream *stream);
-uint32_t stream_u32(struct stream *stream); /* the high half of the next word */
+double stream_normal(struct stream *stream); /* inside the known environment (fpenv.h) */
+uint32_t stream_u32(struct stream *stream);  /* the high half of the next word */
 
 /* An integer below n, without bias (Lemire); n > 0. Takes one word, seldom more. */
 uint64_t stream_below(struct stream *stream, uint64_t n);

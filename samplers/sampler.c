@@ -11,6 +11,8 @@
 
 /* In order of name. A new sampler or pruner is a file and a line. */
 static const struct sampler *const samplers[] = {
+    &sampler_grid,
+    &sampler_qmc,
     &sampler_random,
 };
 static const struct pruner *const pruners[] = {

@@ -258,7 +258,7 @@ const struct sampler *sampler_at(uint32_t index);
 const struct pruner *pruner_find(const char *name);
 const struct pruner *pruner_at(uint32_t index);
 
-extern const struct sampler sampler_random;
+extern const struct sampler sampler_grid, sampler_qmc, sampler_random;
 extern const struct pruner pruner_none;
 
 /* A parameter from Random, in unit form, under the calling sampler's own instance: everybody's

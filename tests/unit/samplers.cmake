@@ -1,8 +1,9 @@
 # The tests of samplers/, included by tests/unit/CMakeLists.txt.
 pkg_check_modules(MPFR IMPORTED_TARGET mpfr)
-foreach(module philox draw detmath space options random)
+foreach(module philox draw detmath space options random grid qmc)
     hpo_unit(${module} hpo_samplers PkgConfig::JANSSON m)
     target_compile_definitions(test_${module} PRIVATE HPO_TEST_VECTORS="${PROJECT_SOURCE_DIR}/tests/vectors")
+    target_include_directories(test_${module} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
 endforeach()
 if(MPFR_FOUND)
     target_compile_definitions(test_detmath PRIVATE HPO_TEST_MPFR)

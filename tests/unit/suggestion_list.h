@@ -8,15 +8,13 @@
 #ifndef HPO_TESTS_SUGGESTION_LIST_H
 #define HPO_TESTS_SUGGESTION_LIST_H
 
-#include <string.h>
-#include <xxhash.h>
-
 #include "samplers/detmath.h"
-#include "samplers/fpenv.h"
-#include "samplers/sampler.h"
+#include "unit/study_walk.h"
 
 #define SUGGESTION_RANDOM_DIGEST UINT64_C(0x49DB289E561991AD) /* with exp and log */
 #define SUGGESTION_MATH_DIGEST UINT64_C(0x87D32C45E1FB5EE0)   /* the rest of detmath */
+#define SUGGESTION_GRID_DIGEST UINT64_C(0xA069CB40B71DCC3A)
+#define SUGGESTION_QMC_DIGEST UINT64_C(0x9B13DF60271F57F0)
 #define SUGGESTION_TRIALS 400
 #define SUGGESTION_FUNCTION_VALUES 100000
 
@@ -38,24 +36,6 @@ static const struct sampler_distribution suggestion_distributions[] = {
 };
 #define SUGGESTION_PARAMS (sizeof(suggestion_distributions) / sizeof(suggestion_distributions[0]))
 
-/* Chain: the digest so far and one more word. Little-endian whatever the machine is. */
-static inline uint64_t suggestion_chain(uint64_t digest, uint64_t word)
-{
-    uint8_t bytes[8];
-
-    for (int i = 0; i < 8; i++)
-        bytes[i] = (uint8_t)(word >> 8 * i);
-    return XXH3_64bits_withSeed(bytes, sizeof(bytes), digest);
-}
-
-static inline uint64_t suggestion_chain_double(uint64_t digest, double value)
-{
-    uint64_t bits;
-
-    memcpy(&bits, &value, sizeof(bits));
-    return suggestion_chain(digest, value == value ? bits : UINT64_C(0x7FF8000000000000));
-}
-
 static inline uint64_t suggestion_functions(uint64_t digest)
 {
     struct philox_key key = {{42, 0}};
@@ -67,8 +47,8 @@ static inline uint64_t suggestion_functions(uint64_t digest)
     for (int i = 0; i < SUGGESTION_FUNCTION_VALUES; i++) {
         double u = stream_open_unit(&stream);
 
-        digest = suggestion_chain_double(digest, det_exp(i % 2 ? 1460 * u - 748 : 4 * u - 2));
-        digest = suggestion_chain_double(digest, det_log(i % 2 ? det_exp(1400 * u - 742) : 4 * u));
+        digest = walk_chain_double(digest, det_exp(i % 2 ? 1460 * u - 748 : 4 * u - 2));
+        digest = walk_chain_double(digest, det_log(i % 2 ? det_exp(1400 * u - 742) : 4 * u));
     }
     fpenv_leave(&saved);
     return digest;
@@ -88,14 +68,14 @@ static inline uint64_t suggestion_math(const struct sampler_allocator *allocator
         double u = stream_open_unit(&stream);
         double wide = i % 2 ? 80 * u - 40 : 4 * u - 2;
 
-        digest = suggestion_chain_double(digest, det_log1p(i % 2 ? 50 * u : 2 * u - 1));
-        digest = suggestion_chain_double(digest, det_expm1(wide));
-        digest = suggestion_chain_double(digest, det_erf(wide));
-        digest = suggestion_chain_double(digest, det_erfc(wide));
-        digest = suggestion_chain_double(digest, det_erfcx(i % 2 ? 60 * u : u));
-        digest = suggestion_chain_double(digest, det_ndtr(wide));
-        digest = suggestion_chain_double(digest, det_log_ndtr(wide));
-        digest = suggestion_chain_double(digest, det_ndtri(i % 2 ? u : det_exp(-740 * u)));
+        digest = walk_chain_double(digest, det_log1p(i % 2 ? 50 * u : 2 * u - 1));
+        digest = walk_chain_double(digest, det_expm1(wide));
+        digest = walk_chain_double(digest, det_erf(wide));
+        digest = walk_chain_double(digest, det_erfc(wide));
+        digest = walk_chain_double(digest, det_erfcx(i % 2 ? 60 * u : u));
+        digest = walk_chain_double(digest, det_ndtr(wide));
+        digest = walk_chain_double(digest, det_log_ndtr(wide));
+        digest = walk_chain_double(digest, det_ndtri(i % 2 ? u : det_exp(-740 * u)));
     }
     fpenv_leave(&saved);
     return digest;
@@ -139,20 +119,56 @@ static inline uint64_t suggestion_random(const struct sampler_allocator *allocat
             if (distribution_prepare(&param.distribution, NULL) != 0 ||
                 sampler_suggest_one(&call, &param, &value) != 0)
                 return 0;
-            digest = suggestion_chain_double(digest, value);
-            digest =
-                suggestion_chain_double(digest, distribution_to_unit(&param.distribution, value));
+            digest = walk_chain_double(digest, value);
+            digest = walk_chain_double(digest, distribution_to_unit(&param.distribution, value));
         }
         for (uint32_t i = 0; i < draws.count; i++) {
             struct draw draw;
 
             draw_list_get(&draws, i, &draw);
-            digest = suggestion_chain(digest, draw.digest);
+            digest = walk_chain(digest, draw.digest);
         }
     }
     draw_list_release(&draws);
     configuration_free(configuration);
     return digest;
+}
+
+/* 300 trials of four workers over a mixed space. */
+static inline uint64_t suggestion_walk(const struct sampler_allocator *allocator,
+                                       const char *sampler, const struct sampler_option *option,
+                                       uint32_t option_count)
+{
+    static const char *const names[SUGGESTION_PARAMS] = {"n", "b", "x", "d", "l", "f", "k",
+                                                         "h", "i", "j", "e", "c", "m"};
+    struct walk walk;
+    uint64_t digest = 0;
+    int err = SAMPLER_OK;
+
+    walk_init(&walk, allocator, 99);
+    walk.finish = walk_finish_mixed;
+    for (uint32_t i = 0; err == SAMPLER_OK && i < SUGGESTION_PARAMS; i++)
+        err = walk_param(&walk, names[i], suggestion_distributions[i]);
+    if (err == SAMPLER_OK)
+        err = walk_configure(&walk, sampler, option, option_count, NULL);
+    if (err == SAMPLER_OK)
+        err = walk_run(&walk, 300, 4, 1);
+    if (err == SAMPLER_OK)
+        digest = walk.digest;
+    walk_release(&walk);
+    return digest;
+}
+
+static inline uint64_t suggestion_qmc(const struct sampler_allocator *allocator)
+{
+    return suggestion_walk(allocator, "qmc", NULL, 0);
+}
+
+static inline uint64_t suggestion_grid(const struct sampler_allocator *allocator)
+{
+    static const struct sampler_option points = {"points", "3"};
+
+    return suggestion_walk(allocator, "grid", &points, 1);
 }
 
 struct suggestion_list {
@@ -164,6 +180,8 @@ struct suggestion_list {
 static const struct suggestion_list suggestion_lists[] = {
     {"random", suggestion_random, SUGGESTION_RANDOM_DIGEST},
     {"math", suggestion_math, SUGGESTION_MATH_DIGEST},
+    {"grid", suggestion_grid, SUGGESTION_GRID_DIGEST},
+    {"qmc", suggestion_qmc, SUGGESTION_QMC_DIGEST},
 };
 #define SUGGESTION_LISTS (sizeof(suggestion_lists) / sizeof(suggestion_lists[0]))
 

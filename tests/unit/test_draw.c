@@ -22,6 +22,9 @@ Test(draw, one_word_makes_each_variate_of_the_vectors)
 
         cr_assert_eq(uniform_from_word(word), vectors_double(vectors_get(variate, "uniform")));
         cr_assert_eq(open_from_word(word), vectors_double(vectors_get(variate, "open")));
+        double normal = vectors_double(vectors_get(variate, "normal"));
+
+        cr_assert_leq(fabs(normal_from_word(word) - normal), 1e-15 * fabs(normal));
         cr_assert_eq(word >> 32, vectors_word(vectors_get(variate, "u32")));
     }
     json_decref(root);
@@ -37,6 +40,7 @@ Test(draw, open_unit_never_is_an_end_and_mirrors_exactly)
         uint64_t word = test_word64(&random);
 
         cr_assert_eq(open_from_word(~word), 1 - open_from_word(word));
+        cr_assert_eq(normal_from_word(~word), -normal_from_word(word));
     }
 }
 
@@ -49,7 +53,8 @@ Test(draw, stream_variates_are_those_of_their_words)
     cr_assert_eq(stream_uniform(&stream), uniform_from_word(stream_word(&words)));
     cr_assert_eq(stream_open_unit(&stream), open_from_word(stream_word(&words)));
     cr_assert_eq(stream_u32(&stream), (uint32_t)(stream_word(&words) >> 32));
-    cr_assert_eq(stream.position, 3); /* W1 */
+    cr_assert_eq(stream_normal(&stream), normal_from_word(stream_word(&words)));
+    cr_assert_eq(stream.position, 4); /* W1 */
 }
 
 Test(draw, integers_of_the_vectors_come_out_with_their_rejections)
