@@ -92,6 +92,28 @@ Test(wal, a_durable_batch_alone_costs_one_flush_one_write_one_page_one_attest)
     log_close(log);
 }
 
+Test(wal, each_sector_attests_what_was_durable_when_it_began)
+{
+    struct log_options options = default_options();
+    struct log *log = open_log(&options);
+    struct writer writer = begin_session(log);
+    uint8_t sector[SECTOR_SIZE];
+    char path[600];
+    int fd;
+
+    for (uint64_t i = 1; i < 20; i++)
+        must_commit(&writer, i);
+    log_close(log);
+    snprintf(path, sizeof(path), "%s/wal/00000001.wal", store_path);
+    fd = open(path, O_RDONLY);
+    for (uint64_t i = 0; i < 20; i++) { /* the sector of LSN i + 1 */
+        cr_assert_eq(pread(fd, sector, SECTOR_SIZE, (off_t)(SEGMENT_HEADER_SIZE + i * SECTOR_SIZE)),
+                     SECTOR_SIZE);
+        cr_assert_eq(sector_durable(sector), i);
+    }
+    close(fd);
+}
+
 Test(wal, small_batches_without_a_flush_share_sectors)
 {
     struct log_options options = default_options();
@@ -732,6 +754,26 @@ Test(wal, a_batch_that_a_failed_flush_took_away_was_not_written)
     follower = from_start(other);
     cr_assert_eq(read_on(other, &follower), 0);
     cr_assert_eq(follower.count, 2);
+    log_close(other);
+    log_close(log);
+}
+
+Test(wal, a_lost_batch_is_not_taken_for_anothers_of_its_number)
+{
+    struct log_options options = default_options();
+    struct log *log = open_log(&options), *other = open_log(&options);
+    struct writer writer = begin_session(log), second = begin_session(other);
+    struct wrapped_rule rule = {
+        .call = WRAPPED_SYNC_DATA, .role = OS_ROLE_WAL, .count = 1, .effect = WRAPPED_REVERT};
+    struct log_ticket lost, taken;
+
+    must_append(&writer, 1, &lost);
+    wrapped_os_arm(&wrapped, &rule);
+    cr_assert_eq(log_sync(other), HPO_NOT_WRITTEN);
+    must_append(&second, 2, &taken);
+    must_wait(other, &taken);
+    cr_assert_eq(taken.at.lsn, lost.at.lsn);
+    cr_assert_eq(log_wait(log, &lost), HPO_NOT_WRITTEN, "durable is another one");
     log_close(other);
     log_close(log);
 }
