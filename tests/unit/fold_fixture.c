@@ -179,3 +179,177 @@ struct state *fold_again(const struct fold *fold, uint64_t lsn)
     fold_tail(fold, state, lsn);
     return state;
 }
+
+/* -- one batch each -- */
+
+static void accepted(struct fold *fold, const struct record *record)
+{
+    int err = fold_one(fold, record);
+
+    cr_assert_eq(err, 0, "%s", state_failure(fold->state)->message);
+}
+
+uint64_t fold_study(struct fold *fold, const char *name)
+{
+    static const uint8_t minimize = 0;
+    uint64_t id = state_next_study(fold->state);
+    struct record record = {.type = RECORD_STUDY_CREATE,
+                            .study_create = {.study = id,
+                                             .name = text(name),
+                                             .directions = &minimize,
+                                             .direction_count = 1,
+                                             .seed = {11, 22}}};
+
+    accepted(fold, &record);
+    return id;
+}
+
+uint32_t fold_define(struct fold *fold, uint64_t study, const char *name, double high)
+{
+    uint32_t number = state_param_count(state_study_by_id(fold->state, study));
+    struct record record = {
+        .type = RECORD_PARAM_DEFINE,
+        .param_define = {
+            .study = study,
+            .param = number,
+            .definition = {.name = text(name),
+                           .distribution = {.kind = DISTRIBUTION_FLOAT, .low = 0, .high = high}}}};
+
+    accepted(fold, &record);
+    return number;
+}
+
+uint64_t fold_begin(struct fold *fold, uint64_t study)
+{
+    struct record record = {.type = RECORD_TRIAL_BEGIN};
+    struct state_begin next;
+
+    state_next_begin(fold->state, state_study_by_id(fold->state, study), &next);
+    record.trial_begin =
+        (struct record_trial_begin){.study = study,
+                                    .trial = next.trial,
+                                    .number = next.number,
+                                    .view = next.retry ? next.view : fold_next(fold) - 1,
+                                    .mode = next.retry ? next.mode : VIEW_LOG,
+                                    .popped = next.popped,
+                                    .time = {.us = 5, .kind = 0}};
+    accepted(fold, &record);
+    return next.trial;
+}
+
+uint64_t fold_enqueue(struct fold *fold, uint64_t study, uint64_t on_behalf)
+{
+    struct record record = {.type = RECORD_TRIAL_ENQUEUE,
+                            .trial_enqueue = {.study = study, .on_behalf = on_behalf}};
+
+    state_next_enqueue(fold->state, state_study_by_id(fold->state, study),
+                       &record.trial_enqueue.number, &record.trial_enqueue.trial);
+    accepted(fold, &record);
+    return record.trial_enqueue.trial;
+}
+
+void fold_suggest(struct fold *fold, uint64_t trial, uint32_t param, double value)
+{
+    struct record_value one = {.param = param, .asked = true, .value = value};
+    struct record record = {.type = RECORD_SUGGEST,
+                            .suggest = {.trial = trial, .values = &one, .value_count = 1}};
+
+    accepted(fold, &record);
+}
+
+void fold_report(struct fold *fold, uint64_t trial, int64_t step, double value)
+{
+    struct record record = {.type = RECORD_REPORT, .report = {trial, {step, value}}};
+
+    accepted(fold, &record);
+}
+
+void fold_finish(struct fold *fold, uint64_t trial, double value)
+{
+    struct record record = {
+        .type = RECORD_TRIAL_FINISH,
+        .trial_finish = {
+            .trial = trial, .state = TRIAL_COMPLETE, .objectives = &value, .objective_count = 1}};
+
+    accepted(fold, &record);
+}
+
+void fold_rollback(struct fold *fold, uint64_t trial)
+{
+    struct state_trial t = fold_trial(fold, trial);
+    struct record record = {.type = RECORD_TRIAL_ROLLBACK,
+                            .trial_rollback = {trial, t.session, ROLLBACK_DEAD}};
+
+    accepted(fold, &record);
+}
+
+void fold_study_attr(struct fold *fold, uint64_t study, uint64_t on_behalf, const char *key,
+                     const char *value)
+{
+    struct record record = {
+        .type = RECORD_STUDY_ATTR,
+        .study_attr = {
+            study, on_behalf, {.piece = 1, .pieces = 1, .key = text(key), .value = text(value)}}};
+
+    accepted(fold, &record);
+}
+
+void fold_trial_attr(struct fold *fold, uint64_t trial, const char *key, const char *value)
+{
+    struct record record = {
+        .type = RECORD_TRIAL_ATTR,
+        .trial_attr = {trial, {.piece = 1, .pieces = 1, .key = text(key), .value = text(value)}}};
+
+    accepted(fold, &record);
+}
+
+struct state_trial fold_trial(const struct fold *fold, uint64_t id)
+{
+    struct state_trial trial;
+
+    cr_assert_eq(state_trial_by_id(fold->state, id, &trial), 0, "trial %llu",
+                 (unsigned long long)id);
+    return trial;
+}
+
+static void varied_trial(struct fold *fold, uint64_t study, const uint32_t params[2], unsigned i)
+{
+    uint64_t trial = fold_begin(fold, study);
+
+    for (unsigned p = 0; p < 2; p++)
+        fold_suggest(fold, trial, params[p], i * 0.01);
+    fold_study_attr(fold, study, trial, "last", i % 2 ? "odd" : "even");
+    fold_report(fold, trial, 1, i);
+    fold_trial_attr(fold, trial, "note", "some text");
+    if (i % 5 == 4) {
+        fold_enqueue(fold, study, trial);
+        fold_rollback(fold, trial);
+        trial = fold_begin(fold, study);
+    }
+    fold_finish(fold, trial, 100.0 - i);
+}
+
+void fold_varied(struct fold *fold, unsigned trials)
+{
+    static const char *const names[] = {"first", "second"};
+
+    cr_assert_eq(fold_session(fold, 3), 0);
+    for (unsigned s = 0; s < 2; s++) {
+        uint64_t study = fold_study(fold, names[s]), left, low;
+        uint32_t params[2] = {fold_define(fold, study, "lr", 1),
+                              fold_define(fold, study, "decay", 2)};
+
+        fold_study_attr(fold, study, 0, "owner", "me");
+        for (unsigned i = 0; i < trials; i++)
+            varied_trial(fold, study, params, i);
+        low = fold_begin(fold, study);
+        fold_enqueue(fold, study, 0);
+        left = fold_begin(fold, study);
+        fold_suggest(fold, left, params[0], 0.5);
+        fold_enqueue(fold, study, left);
+        fold_study_attr(fold, study, left, "owner", "trial");
+        fold_rollback(fold, fold_begin(fold, study));
+        fold_rollback(fold, low);
+        cr_assert_eq(fold_session(fold, 4 + s), 0);
+    }
+}

@@ -56,4 +56,28 @@ uint64_t fold_next(const struct fold *fold);
 
 struct bytes text(const char *text);
 
+/* -- one batch each; asserted to be accepted -- */
+
+uint64_t fold_study(struct fold *fold,
+                    const char *name); /* one direction, minimize, no declared space */
+uint32_t fold_define(struct fold *fold, uint64_t study, const char *name,
+                     double high);                      /* float, 0 .. high */
+uint64_t fold_begin(struct fold *fold, uint64_t study); /* what comes next; the id */
+uint64_t fold_enqueue(struct fold *fold, uint64_t study, uint64_t on_behalf);
+void fold_suggest(struct fold *fold, uint64_t trial, uint32_t param,
+                  double value); /* asked, alone */
+void fold_report(struct fold *fold, uint64_t trial, int64_t step, double value);
+void fold_finish(struct fold *fold, uint64_t trial, double value); /* COMPLETE */
+void fold_rollback(struct fold *fold, uint64_t trial);
+void fold_study_attr(struct fold *fold, uint64_t study, uint64_t on_behalf, const char *key,
+                     const char *value);
+void fold_trial_attr(struct fold *fold, uint64_t trial, const char *key, const char *value);
+
+/* A trial that must be there. */
+struct state_trial fold_trial(const struct fold *fold, uint64_t id);
+
+/* A varied log: studies, queue, attempts, unfinished trials, attributes of several writers; about
+ * `trials` finished. */
+void fold_varied(struct fold *fold, unsigned trials);
+
 #endif
