@@ -155,7 +155,7 @@ static bool belongs(enum place place, const char *name)
     if (place == IN_WAL)
         return segment_file_number(name) != 0 || ends_with(name, ".zero");
     if (place == IN_SNAP)
-        return strlen(name) == SNAPSHOT_NAME_SIZE - 3 && name[dash] == '-' &&
+        return strlen(name) == SNAPSHOT_NAME_SIZE - 1 && name[dash] == '-' &&
                ends_with(name, ".mdb");
     for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++) {
         if (strcmp(name, ours[i]) == 0)
