@@ -19,32 +19,38 @@
 
 /* -- handles -- */
 
-static int trial_handle(struct hpo_store *store, const struct state_study *study,
-                        const struct state_trial *trial, const struct log_position *begin,
-                        struct hpo_trial **out)
+/* A handle is made before the trial begins: afterwards nothing may fail for want of memory. */
+static int trial_handle_new(struct hpo_store *store, struct hpo_trial **out)
 {
-    const struct hpo_os *os = store->os;
-    struct hpo_trial *handle = os->alloc(os->self, sizeof(*handle));
+    struct hpo_trial *handle = store->os->alloc(store->os->self, sizeof(*handle));
 
     if (!handle)
         return HPO_NOMEM;
-    *handle = (struct hpo_trial){
-        .store = store,
-        .study = state_study_id(study),
-        .number = trial->number,
-        .id = trial->id,
-        .begin = *begin,
-        .begin_lsn = trial->begin_lsn,
-        .session = trial->session,
-        .seed = ask_objective_seed(state_study_config(study)->seed, trial->number),
-        .next = store->trials,
-        .link = &store->trials,
-    };
+    memset(handle, 0, sizeof(*handle));
+    handle->store = store;
+    *out = handle;
+    return 0;
+}
+
+static void trial_handle_fill(struct hpo_trial *handle, const struct state_study *study,
+                              const struct state_trial *trial, uint64_t session)
+{
+    handle->study = state_study_id(study);
+    handle->number = trial->number;
+    handle->id = trial->id;
+    handle->session = session;
+    handle->seed = ask_objective_seed(state_study_config(study)->seed, trial->number);
+}
+
+static void trial_handle_link(struct hpo_trial *handle)
+{
+    struct hpo_store *store = handle->store;
+
+    handle->next = store->trials;
+    handle->link = &store->trials;
     if (store->trials)
         store->trials->link = &handle->next;
     store->trials = handle;
-    *out = handle;
-    return 0;
 }
 
 void trial_unlink(struct hpo_trial *trial)
@@ -62,9 +68,9 @@ struct asking {
     uint64_t total;
     bool detached;
     struct plan plan;
-    struct log_ticket begun; /* the batch with TRIAL_BEGIN */
-    struct log_ticket last;  /* the last batch */
-    uint64_t trial;          /* id */
+    struct hpo_trial *handle; /* linked when all is done */
+    struct log_ticket begun;  /* the batch with TRIAL_BEGIN */
+    struct log_ticket last;   /* the last batch */
 };
 
 /* May a trial begin at all? 0, HPO_NO_MORE, HPO_WAIT. */
@@ -229,11 +235,17 @@ static int begin_trial(struct asking *asking, bool dead)
     err = trial_to_come(store, study, &next, &trial);
     if (err < 0)
         goto end;
-    asking->trial = trial.id;
+    trial_handle_fill(asking->handle, study, &trial,
+                      asking->detached ? 0 : store->session.open.lsn);
     if (state_study_config(study)->declared && asker_is_quick(asking->asker))
         err = begin_whole(asking, study, &trial, &next);
     else
         err = begin_first(asking, study, &trial, &next);
+    if (err == 0) {
+        asking->handle->begin = asking->begun.at;
+        asking->handle->begin_lsn = asking->begun.at.lsn;
+        trial_handle_link(asking->handle);
+    }
 
 end:
     tail_end(store);
@@ -245,15 +257,15 @@ static int take_back(struct asking *asking, int outcome)
 {
     struct hpo_store *store = asking->study->store;
     struct record record = {.type = RECORD_TRIAL_ROLLBACK};
+    const struct state_study *study;
     struct log_ticket ticket;
     struct state_trial trial;
     int err;
 
     err = tail_begin(store, TAIL_FINISH);
     if (err < 0)
-        return err;
-    err = state_trial_by_id(store->state, asking->trial, &trial);
-    if (err == 0 && trial.state == TRIAL_RUNNING && trial.begin_lsn == asking->begun.at.lsn) {
+        return outcome < 0 ? outcome : err;
+    if (trial_of(asking->handle, &study, &trial) == 0) {
         record.trial_rollback.trial = trial.id;
         record.trial_rollback.session = trial.session;
         record.trial_rollback.reason = ROLLBACK_ABANDONED;
@@ -262,13 +274,14 @@ static int take_back(struct asking *asking, int outcome)
             err = tail_append(store, TAIL_FINISH, &ticket);
     }
     tail_end(store);
-    return err < 0 ? err : outcome;
+    return err < 0 && outcome > 0 ? err : outcome;
 }
 
 /* The second batch of a trial whose sampler takes its time. */
 static int sample_declared(struct asking *asking)
 {
     struct hpo_store *store = asking->study->store;
+    const struct state_study *study;
     struct state_trial trial;
     int err;
 
@@ -279,43 +292,17 @@ static int sample_declared(struct asking *asking)
         return take_back(asking, err);
     err = tail_begin(store, TAIL_BEGIN);
     if (err < 0)
-        return err;
-    err = state_trial_by_id(store->state, asking->trial, &trial);
-    if (err < 0 || trial.state != TRIAL_RUNNING || trial.begin_lsn != asking->begun.at.lsn)
-        err = call_error(HPO_ROLLED_BACK, "the trial was rolled back while it was being sampled");
+        return take_back(asking, err);
+    err = trial_of(asking->handle, &study, &trial);
     if (err == 0)
         err = plan_encode(&asking->plan, store, trial.study, trial.id);
     if (err == 0 && store->buffer.count > 0)
         err = tail_append(store, TAIL_BEGIN, &asking->last);
     tail_end(store);
-    return err;
+    return err < 0 ? take_back(asking, err) : 0;
 }
 
-static int finish_asking(struct asking *asking, struct hpo_trial **out)
-{
-    struct hpo_store *store = asking->study->store;
-    const struct state_study *study;
-    struct state_trial trial;
-    int err;
-
-    if (asking->detached) {
-        err = call_wait(store, &asking->last);
-        if (err < 0)
-            return err;
-    }
-    err = store_catch_up(store);
-    if (err < 0)
-        return err;
-    study = study_of(asking->study, &err);
-    if (!study)
-        return err;
-    err = state_trial_by_id(store->state, asking->trial, &trial);
-    if (err < 0 || trial.begin_lsn != asking->begun.at.lsn)
-        return call_error(HPO_ROLLED_BACK, "the trial was rolled back at once");
-    return trial_handle(store, study, &trial, &asking->begun.at, out);
-}
-
-static int ask_locked(struct asking *asking, struct hpo_trial **out)
+static int ask_locked(struct asking *asking)
 {
     struct hpo_store *store = asking->study->store;
     const struct state_study *study;
@@ -346,12 +333,11 @@ static int ask_locked(struct asking *asking, struct hpo_trial **out)
         return err;
     quick = asker_is_quick(asking->asker);
     declared = asking->asker->study.declared != NULL;
-    if (declared && !quick) {
+    if (declared && !quick)
         err = sample_declared(asking);
-        if (err != 0)
-            return err;
-    }
-    return finish_asking(asking, out);
+    if (err == 0 && asking->detached)
+        err = call_wait(store, &asking->last);
+    return err;
 }
 
 int hpo_ask(struct hpo_study *study, const struct hpo_ask_options *options, struct hpo_trial **out)
@@ -373,13 +359,24 @@ int hpo_ask(struct hpo_study *study, const struct hpo_ask_options *options, stru
         err = call_error(HPO_READONLY, "the store was opened for reading only");
         goto out;
     }
-    err = asker_take(study->store, study->id, &asking.asker);
+    err = trial_handle_new(study->store, &asking.handle);
     if (err < 0)
         goto out;
-    err = ask_locked(&asking, out);
+    err = asker_take(study->store, study->id, &asking.asker);
+    if (err < 0)
+        goto free_handle;
+    err = ask_locked(&asking);
     plan_release(&asking.plan);
     asker_release(asking.asker);
+    if (err == 0)
+        *out = asking.handle;
 
+free_handle:
+    if (err != 0) {
+        if (asking.handle->link)
+            trial_unlink(asking.handle);
+        study->store->os->free(study->store->os->self, asking.handle);
+    }
 out:
     return call_end(study->store, err);
 }
@@ -388,9 +385,9 @@ out:
 
 static int attach_locked(struct hpo_study *study, uint64_t number, struct hpo_trial **out)
 {
-    static const struct log_position durable = {0, 0};
     struct hpo_store *store = study->store;
     const struct state_study *found;
+    struct hpo_trial *handle;
     struct state_trial trial;
     int err;
 
@@ -407,7 +404,14 @@ static int attach_locked(struct hpo_study *study, uint64_t number, struct hpo_tr
         return call_error(HPO_FINISHED, "trial %llu is finished", (unsigned long long)number);
     if (trial.session != 0)
         return call_error(HPO_BUSY, "trial %llu belongs to a session", (unsigned long long)number);
-    return trial_handle(store, found, &trial, &durable, out);
+    err = trial_handle_new(store, &handle);
+    if (err < 0)
+        return err;
+    trial_handle_fill(handle, found, &trial, 0);
+    handle->begin_lsn = trial.begin_lsn; /* durable, so never to be compared by chain */
+    trial_handle_link(handle);
+    *out = handle;
+    return 0;
 }
 
 int hpo_trial_attach(struct hpo_study *study, uint64_t number, struct hpo_trial **out)

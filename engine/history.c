@@ -29,6 +29,7 @@ struct hpo_history {
     bool draws;
     struct log_position read; /* read ahead up to here */
     uint64_t settled;         /* told, and known to be durable */
+    uint64_t restart;         /* memory ran out in the fold: begin again with this LSN */
 
     struct arena ahead; /* the chunk */
     struct kept_batch *first, **last;
@@ -169,16 +170,21 @@ static void forget_chunk(struct hpo_history *history)
     history->ahead_bytes = 0;
 }
 
-/* What we had read beyond the durable end is gone: a flush failed. Fold anew and tell again from
- * where it was certain. */
-static int begin_again(struct hpo_history *history)
+/* Fold anew, and go on telling at `from`. */
+static int begin_again(struct hpo_history *history, uint64_t from)
 {
-    uint64_t from = history->settled + 1 > history->from ? history->settled + 1 : history->from;
+    int err;
 
+    if (from < history->from)
+        from = history->from;
+    history->restart = from; /* also if it fails half-way */
     forget_chunk(history);
     state_free(history->state);
     history->state = NULL;
-    return history_start(history, from);
+    err = history_start(history, from);
+    if (err == 0)
+        history->restart = 0;
+    return err;
 }
 
 static int read_chunk(struct hpo_history *history)
@@ -188,7 +194,8 @@ static int read_chunk(struct hpo_history *history)
     forget_chunk(history);
     err = log_read(history->log, &history->read, keep_batch, history);
     if (err == LOG_DIVERGED) {
-        err = begin_again(history);
+        /* What we had read beyond the durable end is gone: a flush failed. */
+        err = begin_again(history, history->settled + 1);
         if (err == 0)
             err = log_read(history->log, &history->read, keep_batch, history);
     }
@@ -235,6 +242,11 @@ static int next_batch(struct hpo_history *history)
     int err;
 
     history->batch = NULL;
+    if (history->restart) {
+        err = begin_again(history, history->restart);
+        if (err < 0)
+            return err;
+    }
     for (;;) {
         if (!history->first) {
             err = read_chunk(history);
@@ -251,7 +263,9 @@ static int next_batch(struct hpo_history *history)
         if (err == 0)
             err = state_apply_batch(history->state, &kept->batch);
         if (err < 0) {
-            if (state_failure(history->state)->code != 0)
+            if (err == HPO_NOMEM)
+                history->restart = kept->batch.at.lsn;
+            else if (state_failure(history->state)->code != 0)
                 *error_here() = *state_failure(history->state);
             return err;
         }
@@ -329,7 +343,7 @@ int hpo_history_next(struct hpo_history *history, const struct hpo_record_info *
     err = call_begin(store);
     if (err < 0)
         return err;
-    if (state_failure(history->state)->code != 0) {
+    if (!history->restart && state_failure(history->state)->code != 0) {
         *error_here() = *state_failure(history->state);
         err = error_here()->code;
     } else if (!history->batch || history->index == history->batch->record_count) {

@@ -32,10 +32,9 @@ static bool same_bytes(struct bytes a, struct bytes b)
 
 /* -- handles -- */
 
-int study_handle(struct hpo_store *store, const struct state_study *study, struct hpo_study **out)
+static int handle_new(struct hpo_store *store, struct bytes name, struct hpo_study **out)
 {
     const struct hpo_os *os = store->os;
-    struct bytes name = state_study_config(study)->name;
     struct hpo_study *handle = os->alloc(os->self, sizeof(*handle) + name.size);
     uint8_t *copy;
 
@@ -43,18 +42,30 @@ int study_handle(struct hpo_store *store, const struct state_study *study, struc
         return HPO_NOMEM;
     copy = (uint8_t *)(handle + 1);
     memcpy(copy, name.data, name.size);
-    *handle = (struct hpo_study){
-        .store = store,
-        .id = state_study_id(study),
-        .name = {copy, name.size},
-        .next = store->studies,
-        .link = &store->studies,
-    };
+    *handle = (struct hpo_study){.store = store, .name = {copy, name.size}};
+    *out = handle;
+    return 0;
+}
+
+static void handle_link(struct hpo_study *handle, uint64_t id)
+{
+    struct hpo_store *store = handle->store;
+
+    handle->id = id;
+    handle->next = store->studies;
+    handle->link = &store->studies;
     if (store->studies)
         store->studies->link = &handle->next;
     store->studies = handle;
-    *out = handle;
-    return 0;
+}
+
+int study_handle(struct hpo_store *store, const struct state_study *study, struct hpo_study **out)
+{
+    int err = handle_new(store, state_study_config(study)->name, out);
+
+    if (err == 0)
+        handle_link(*out, state_study_id(study));
+    return err;
 }
 
 void study_unlink(struct hpo_study *study)
@@ -461,8 +472,10 @@ static int consider_existing(struct wish *wish, struct hpo_store *store,
     return renewed < 0 ? renewed : err | renewed;
 }
 
-/* With the tail: create, change or leave as it is. 1: something was appended. */
-static int create_or_change(struct wish *wish, struct hpo_store *store, struct log_ticket *ticket)
+/* With the tail: create, change or leave as it is; *id is the study's. 1: something was appended.
+ */
+static int create_or_change(struct wish *wish, struct hpo_store *store, struct log_ticket *ticket,
+                            uint64_t *id)
 {
     const struct state_study *study = state_study_find(store->state, wish->create.name);
     struct record record = {.type = RECORD_STUDY_CONFIG};
@@ -470,8 +483,10 @@ static int create_or_change(struct wish *wish, struct hpo_store *store, struct l
 
     if (!study) {
         err = append_create(wish, store, ticket);
+        *id = wish->create.study;
         return err < 0 ? err : 1;
     }
+    *id = state_study_id(study);
     wish->whole = false;
     err = consider_existing(wish, store, study, &record.study_config);
     if (err <= 0)
@@ -499,7 +514,9 @@ static int create_locked(struct wish *wish, struct hpo_store *store, struct hpo_
 {
     const struct state_study *study;
     struct record_study_config config;
+    struct hpo_study *handle;
     struct log_ticket ticket;
+    uint64_t id = 0;
     int err;
 
     err = store_catch_up(store);
@@ -515,14 +532,26 @@ static int create_locked(struct wish *wish, struct hpo_store *store, struct hpo_
         if (err < 0)
             return err;
     }
-    err = tail_begin(store, TAIL_BEGIN);
+    err =
+        handle_new(store, wish->create.name, &handle); /* nothing may fail for memory afterwards */
     if (err < 0)
         return err;
-    err = create_or_change(wish, store, &ticket);
+    err = tail_begin(store, TAIL_BEGIN);
+    if (err < 0)
+        goto free_handle;
+    err = create_or_change(wish, store, &ticket, &id);
     tail_end(store);
     if (err > 0)
         err = call_wait(store, &ticket);
-    return err < 0 ? err : handle_by_name(store, wish->create.name, out);
+    if (err < 0)
+        goto free_handle;
+    handle_link(handle, id);
+    *out = handle;
+    return 0;
+
+free_handle:
+    store->os->free(store->os->self, handle);
+    return err;
 }
 
 int hpo_study_create(struct hpo_store *store, const char *name,
