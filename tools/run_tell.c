@@ -1,0 +1,213 @@
+/*
+ * run_tell: from the end of a program to a record in the store, or a rollback.
+ */
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+#include <time.h>
+
+#include "tools/cli.h"
+#include "tools/memory.h"
+#include "tools/run.h"
+#include "tools/trial_out.h"
+
+#define TAIL_BYTES 2048 /* of stderr, kept with a failed trial */
+#define TELL_TRIES 5    /* a failed flush moves the log to a new file; that, too, may fail */
+
+/* -- how often a number was tried -- */
+
+static struct tries *tries_of(struct run *run, uint64_t number)
+{
+    for (size_t i = 0; i < run->tries_count; i++)
+        if (run->tries[i].number == number)
+            return &run->tries[i];
+    run->tries = memory_resize(run->tries, run->tries_count + 1, sizeof(run->tries[0]));
+    run->tries[run->tries_count] = (struct tries){.number = number};
+    return &run->tries[run->tries_count++];
+}
+
+static void forget_tries(struct run *run, uint64_t number)
+{
+    for (size_t i = 0; i < run->tries_count; i++)
+        if (run->tries[i].number == number)
+            run->tries[i] = run->tries[--run->tries_count];
+}
+
+/* -- telling -- */
+
+static void give_up_job(struct run *run, struct job *job)
+{
+    int code = hpo_abandon(job->trial);
+
+    if (code < 0 && run->mode != RUN_STOPPING)
+        run_failed(run, code, NULL);
+    job_release(run, job, false, false);
+}
+
+static int set_attrs(struct job *job)
+{
+    const char *key;
+    json_t *value;
+    int code = HPO_OK;
+
+    json_object_foreach(job->attrs, key, value)
+    {
+        char *bytes = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(17));
+
+        code = bytes ? hpo_trial_attr_set(job->trial, HPO_ATTR_USER, key, bytes, strlen(bytes))
+                     : HPO_NOMEM;
+        free(bytes);
+        if (code < 0)
+            break;
+    }
+    return code;
+}
+
+/* What went wrong, for whoever looks at the trial later. */
+static int set_failure(struct job *job, const char *reason)
+{
+    struct text error = {0}, tail = {0};
+    int code;
+
+    result_tail(&error, reason, strlen(reason), TAIL_BYTES);
+    code = hpo_trial_attr_set(job->trial, HPO_ATTR_OWN, "error", error.data, error.size);
+    if (code == HPO_OK && job_stderr_tail(job, &tail, TAIL_BYTES))
+        code = hpo_trial_attr_set(job->trial, HPO_ATTR_OWN, "stderr", tail.data, tail.size);
+    text_release(&error);
+    text_release(&tail);
+    return code;
+}
+
+static int tell(struct job *job, enum hpo_trial_state state, const double *values, size_t count)
+{
+    int code;
+
+    for (int tries = 0;; tries++) {
+        code = hpo_tell(job->trial, state, values, count);
+        if (code != HPO_NOT_WRITTEN || tries == TELL_TRIES)
+            return code;
+        nanosleep(&(struct timespec){.tv_nsec = 50000000L << tries}, NULL);
+    }
+}
+
+/* One line for a trial that the store has acknowledged. */
+static void announce(const struct run *run, const struct job *job, enum hpo_trial_state state,
+                     const double *values, size_t count, const char *reason)
+{
+    struct text line = {0};
+
+    if (run->options->quiet || (!*reason && !run->options->verbose))
+        return;
+    text_addf(&line, "trial %" PRIu64 " %s", job->number, trial_state_name(state));
+    if (count) {
+        text_add_char(&line, ' ');
+        trial_print_values(&line, values, count);
+    }
+    if (*reason)
+        text_addf(&line, ": %s", reason);
+    cli_say("%s", text_string(&line));
+    text_release(&line);
+}
+
+static void finish(struct run *run, struct job *job, enum hpo_trial_state state,
+                   const double *values, size_t count, const char *reason)
+{
+    bool keep =
+        run->options->output == OUTPUT_KEEP || (run->options->output == OUTPUT_FAILED && *reason);
+    int code = *reason ? set_failure(job, reason) : set_attrs(job);
+
+    if (code == HPO_OK)
+        code = tell(job, state, values, count);
+    if (code < 0) { /* R1: its trial is rolled back when the store is closed, if not now */
+        run_failed(run, code, NULL);
+        give_up_job(run, job);
+        return;
+    }
+    announce(run, job, state, values, count, reason);
+    forget_tries(run, job->number);
+    job_release(run, job, true, keep);
+}
+
+/* -- what an end means -- */
+
+static void settle_failure(struct run *run, struct job *job, const char *reason)
+{
+    const struct run_options *options = run->options;
+    struct tries *tries = tries_of(run, job->number);
+
+    if (options->on_fail == ON_FAIL_RETRY && tries->failures < options->retries) {
+        tries->failures++;
+        if (!options->quiet)
+            cli_say("trial %" PRIu64 " failed: %s: running it again (%" PRIu64 " of %" PRIu64 ")",
+                    job->number, reason, tries->failures, options->retries);
+        give_up_job(run, job);
+    } else if (options->on_fail == ON_FAIL_PENALTY) {
+        finish(run, job, HPO_COMPLETE, options->penalty, run->value_count, reason);
+    } else {
+        uint64_t number = job->number;
+
+        finish(run, job, HPO_FAIL, NULL, 0, reason);
+        if (options->on_fail == ON_FAIL_STOP && run->mode == RUN_ASKING) {
+            cli_say("ending because trial %" PRIu64 " failed (--on-fail stop)", number);
+            run_end(run, EXIT_FAILED, false);
+        }
+    }
+}
+
+static void settle_interruption(struct run *run, struct job *job, struct text *reason)
+{
+    struct tries *tries = tries_of(run, job->number);
+    uint64_t max = run->options->interrupts_max;
+
+    if (tries->interrupts >= max) {
+        text_addf(reason, ", interrupted %" PRIu64 " time%s", max + 1, max ? "s" : "");
+        settle_failure(run, job, text_string(reason));
+        return;
+    }
+    tries->interrupts++;
+    if (!run->options->quiet && run->mode == RUN_ASKING)
+        cli_say("trial %" PRIu64 " interrupted (%s): running it again (%" PRIu64 " of %" PRIu64 ")",
+                job->number, text_string(reason), tries->interrupts, max);
+    give_up_job(run, job);
+}
+
+void job_settle(struct run *run, struct job *job)
+{
+    int status = job_reap(run, job);
+    struct text reason = {0};
+    bool last = job->has_report && !isnan(job->last_report) && run->value_count == 1;
+
+    job_find_result(run, job);
+    switch (outcome_judge(
+        &(struct outcome_facts){.stopped = job->stopped,
+                                .pruned = job->pruned,
+                                .timed_out = job->timed_out,
+                                .timeout_ms = run->options->timeout_ms,
+                                .status = status,
+                                .interrupt_code = run->options->interrupt_code,
+                                .bad_line = job->bad_line.size ? job->bad_line.data : NULL,
+                                .values = job->has_values ? job->values : NULL,
+                                .value_count = run->value_count,
+                                .missing = run->options->key_count ? "line KEY=number for --result"
+                                           : run->value_count > 1  ? "line with a number for each "
+                                                                     "objective"
+                                                                   : "line with a number"},
+        &reason)) {
+    case OUTCOME_COMPLETE:
+        finish(run, job, HPO_COMPLETE, job->values, run->value_count, "");
+        break;
+    case OUTCOME_PRUNED: /* as Optuna does: its last report is its value */
+        finish(run, job, HPO_PRUNED, &job->last_report, last ? 1 : 0, "");
+        break;
+    case OUTCOME_FAIL:
+        settle_failure(run, job, text_string(&reason));
+        break;
+    case OUTCOME_INTERRUPTED:
+        settle_interruption(run, job, &reason);
+        break;
+    case OUTCOME_STOPPED:
+        give_up_job(run, job);
+        break;
+    }
+    text_release(&reason);
+}
