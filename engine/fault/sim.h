@@ -80,10 +80,10 @@ enum sim_event_kind {
     SIM_KILL_WITHIN, /* a write ends at a page boundary of the file, chosen by the seed; a flush was
                         under way */
     SIM_STOP_BRIEFLY, /* SIGSTOP before the call, SIGCONT some steps later */
-    SIM_STOP_LONG, /* SIGSTOP before the call, SIGCONT after SIM_STOP_LONG_US of everybody's waiting
-                    */
-    SIM_FAIL_CALL, /* the call does nothing and returns -error; a failed flush loses what it should
-                      have covered */
+    SIM_STOP_LONG,    /* SIGSTOP before the call, SIGCONT when all have waited SIM_STOP_LONG_US */
+    /* The call does nothing and returns -error. Of what a failed flush should have covered nothing
+     * is certain for ever, and by the seed the page cache keeps it or has dropped some of it. */
+    SIM_FAIL_CALL,
 };
 
 #define SIM_STOP_LONG_US INT64_C(60000000)
@@ -169,6 +169,7 @@ uint64_t sim_effects(const struct sim *sim); /* on the disk so far; the cut afte
 uint64_t sim_trace(const struct sim *sim);   /* hash of every step, its thread and its result */
 enum sim_op sim_step_op(const struct sim *sim, uint64_t step);   /* what step (from 1) did */
 unsigned sim_step_process(const struct sim *sim, uint64_t step); /* and who took it */
+uint64_t sim_step_effects(const struct sim *sim, uint64_t step); /* before it */
 uint64_t sim_count(const struct sim *sim, enum sim_op op);
 uint64_t
 sim_leaks(const struct sim *sim); /* blocks and files left by processes that ended by returning */

@@ -162,7 +162,7 @@ static void add_file_content(struct sim_cut *cut, unsigned index)
     for (unsigned i = 0; i < inode->writes_count && inode->writes[i].effect <= cut->effect; i++) {
         const struct sim_write *write = &inode->writes[i];
 
-        if (write->effect <= covered && !write->lost) {
+        if (write->settled || (write->effect <= covered && !write->lost)) {
             file->durable[write->sector] = write->content;
             forget_items_of(cut, first, write->sector);
         } else {

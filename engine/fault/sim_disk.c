@@ -466,15 +466,49 @@ static uint64_t covered_up_to(const struct sim_inode *inode)
     return covered;
 }
 
+/* The content of a sector that is certainly on the medium. */
+static const struct sim_sector *durable_content(const struct sim_inode *inode, uint32_t sector,
+                                                uint64_t covered)
+{
+    const struct sim_sector *content = sector < inode->base_count ? inode->base[sector] : NULL;
+
+    for (unsigned i = 0; i < inode->writes_count; i++) {
+        const struct sim_write *write = &inode->writes[i];
+
+        if (write->sector == sector &&
+            (write->settled || (write->effect <= covered && !write->lost)))
+            content = write->content;
+    }
+    return content;
+}
+
 /* The kernel marks the pages clean: what they held is on the medium or not, and no later flush will
- * see to it. */
-void sim_inode_flush_failed(struct sim_inode *inode, uint64_t begin)
+ * see to it. A clean page may be dropped from the cache at any time; then everybody reads what is
+ * on the medium. */
+void sim_inode_flush_failed(struct sim_inode *inode, uint64_t begin, bool evict)
 {
     uint64_t covered = covered_up_to(inode);
+    unsigned count = inode->writes_count;
 
-    for (unsigned i = 0; i < inode->writes_count; i++)
-        if (inode->writes[i].effect > covered && inode->writes[i].effect <= begin)
-            inode->writes[i].lost = true;
+    inode->sim->effects++;
+    for (unsigned i = 0; i < count; i++) {
+        struct sim_write *write = &inode->writes[i];
+
+        if (write->effect <= covered || write->effect > begin || write->lost || write->settled)
+            continue;
+        write->lost = true;
+        if (evict && !inode->mapped && sim_random(inode->sim) % 2) {
+            struct sim_write back = {.effect = inode->sim->effects,
+                                     .sector = write->sector,
+                                     .settled = true,
+                                     .content = durable_content(inode, write->sector, covered)};
+
+            inode->now[back.sector] = back.content;
+            inode->writes = sim_grow(inode->writes, inode->writes_count, &inode->writes_room,
+                                     sizeof(*inode->writes));
+            inode->writes[inode->writes_count++] = back;
+        }
+    }
 }
 
 void sim_inode_settle(struct sim_inode *inode)

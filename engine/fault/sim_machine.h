@@ -31,7 +31,8 @@ struct sim_sector {
 struct sim_write {
     uint64_t effect;
     uint32_t sector;
-    bool lost; /* a flush that should have covered it failed: no later flush does */
+    bool lost;    /* a flush that should have covered it failed: no later flush does */
+    bool settled; /* read back from the medium: durable by itself */
     const struct sim_sector *content;
 };
 
@@ -189,6 +190,7 @@ struct os_mutex {
 struct sim_step {
     uint8_t op;
     uint8_t process;
+    uint32_t effects; /* before it */
 };
 
 struct sim_chunk; /* of the arena */
@@ -259,7 +261,7 @@ void sim_inode_resize(struct sim_inode *inode, uint64_t size);
 void sim_inode_punch(struct sim_inode *inode, uint64_t offset, uint64_t n);
 void sim_inode_map(struct sim_inode *inode, size_t size);
 void sim_inode_flushed(struct sim_inode *inode, uint64_t begin); /* one effect */
-void sim_inode_flush_failed(struct sim_inode *inode, uint64_t begin);
+void sim_inode_flush_failed(struct sim_inode *inode, uint64_t begin, bool evict);
 /* Whatever the inode has now is durable, and always was. */
 void sim_inode_settle(struct sim_inode *inode);
 

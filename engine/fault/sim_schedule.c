@@ -454,8 +454,8 @@ static void note_step(struct sim *sim, const struct sim_process *process, enum s
             abort();
         }
     }
-    sim->log[sim->steps++] =
-        (struct sim_step){.op = (uint8_t)op, .process = (uint8_t)process->number};
+    sim->log[sim->steps++] = (struct sim_step){
+        .op = (uint8_t)op, .process = (uint8_t)process->number, .effects = (uint32_t)sim->effects};
     sim->counts[op]++;
 }
 
@@ -652,6 +652,12 @@ unsigned sim_step_process(const struct sim *sim, uint64_t step)
 {
     assert(step >= 1 && step <= sim->steps);
     return sim->log[step - 1].process;
+}
+
+uint64_t sim_step_effects(const struct sim *sim, uint64_t step)
+{
+    assert(step >= 1 && step <= sim->steps);
+    return sim->log[step - 1].effects;
 }
 
 uint64_t sim_count(const struct sim *sim, enum sim_op op)

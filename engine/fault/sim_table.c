@@ -173,8 +173,8 @@ static int64_t table_file_pwrite(void *self, struct os_file *file, const void *f
     return sim_step_end(self, result);
 }
 
-/* A flush takes time. Half of them are as slow as a device, which lets everybody else go as far as
- * they can; of the others the generator decides. */
+/* A flush takes time. With seed 0 all of them, else half, are as slow as a device, which lets
+ * everybody else go as far as they can; of the others the generator decides. */
 static int flush(struct sim_process *process, struct sim_inode *inode, enum sim_op op,
                  const char *lie)
 {
@@ -186,15 +186,15 @@ static int flush(struct sim_process *process, struct sim_inode *inode, enum sim_
     if (lie && fnmatch(lie, inode->name, 0) == 0)
         return (int)sim_step_end(process, err);
     if (err < 0) {
-        sim_inode_flush_failed(inode, sim->effects);
+        sim_inode_flush_failed(inode, sim->effects, sim_random(sim) % 2);
         return (int)sim_step_end(process, err);
     }
     me->flushing = inode;
     me->flush_begin = sim->effects;
     if (within)
         sim_die(process);
-    if (sim->options.seed && sim->thread_count > 1) {
-        if (sim_random(sim) % 2) {
+    if (sim->thread_count > 1) {
+        if (!sim->options.seed || sim_random(sim) % 2) {
             me->wait = SIM_WAIT_TIME;
             me->timed = true;
             me->deadline = sim->time + FLUSH_US;

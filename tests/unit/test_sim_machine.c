@@ -413,7 +413,7 @@ static void kill_the_first(struct sim_process *self, void *arg)
     struct sim_process *first = arg;
     struct os_file *file = open_file(self, "lock");
 
-    os->sleep(os->self, 100);
+    os->sleep(os->self, 10000);
     MUST(os->lock_test(os->self, file, 1) == 1);
     sim_kill(first);
     MUST(sim_process_dead(first));
