@@ -211,6 +211,7 @@ Test(scan, what_a_roll_left_behind_is_dead_and_what_it_copied_counts)
     reader = (struct reader){.at = tenth}; /* it was copied: a reader there just goes on */
     cr_assert_eq(scan_read(&scan, &tenth, &limit, take, &reader, NULL), 0);
     cr_assert_eq(reader.count, 3);
+    scan_release(&scan);
     start(&f, &scan, &reader);
     from = reader.at;
     cr_assert_eq(scan_read(&scan, &from, &limit, take, &reader, NULL), 0);
