@@ -224,3 +224,67 @@ int ask_configure_pruner(const struct hpo_os *os, struct record_study_create *st
     space_release(&outline.declared);
     return err;
 }
+
+/* -- words -- */
+
+static int options_recorded(const struct record_algorithm *algorithm, struct arena *arena,
+                            struct sampler_option **out)
+{
+    struct sampler_option *options = arena_array(arena, algorithm->option_count, sizeof(*options));
+    uint32_t i;
+
+    if (!options)
+        return HPO_NOMEM;
+    for (i = 0; i < algorithm->option_count; i++) {
+        options[i].key = arena_text(arena, algorithm->options[i].key);
+        options[i].value = arena_text(arena, algorithm->options[i].value);
+    }
+    *out = options;
+    return arena->failed ? HPO_NOMEM : 0;
+}
+
+int ask_sampler_words(const struct hpo_os *os, const struct draw *draw,
+                      const struct record_study_create *study, struct arena *arena, uint64_t *out)
+{
+    struct sampler_configuration *configuration = NULL;
+    const struct sampler *sampler;
+    struct sampler_option *options;
+    struct outline outline;
+    char *name = arena_text(arena, study->sampler.name);
+    uint32_t part;
+    int err;
+
+    sampler = name ? sampler_find(name) : NULL;
+    if (!sampler || !sampler->draw_words || sampler->version != study->sampler.version)
+        return name ? 1 : HPO_NOMEM;
+    err = options_recorded(&study->sampler, arena, &options);
+    if (err < 0)
+        return err;
+    err = outline_make(&outline, os, study);
+    if (err < 0)
+        return err;
+    err = sampler_configure(sampler, &outline.study, options, study->sampler.option_count,
+                            draw->instance, &outline.allocator, NULL, &configuration);
+    for (part = 0; err == 0 && part < draw->part_count; part++) {
+        err = sampler->draw_words(configuration, &outline.study, draw, part, 0,
+                                  draw->parts[part].count, out);
+        out += draw->parts[part].count;
+    }
+    configuration_free(configuration);
+    space_release(&outline.declared);
+    if (err == SAMPLER_NOMEM)
+        return HPO_NOMEM;
+    return err < 0 ? 1 : 0;
+}
+
+/* -- names -- */
+
+const char *const *hpo_samplers(void)
+{
+    return sampler_names();
+}
+
+const char *const *hpo_pruners(void)
+{
+    return pruner_names();
+}

@@ -3,7 +3,9 @@
  * nothing here looks at the state or takes a lock.
  */
 #include "ask.h"
+#include "codec.h"
 #include "distribution.h"
+#include "hash.h"
 
 #include "samplers/detmath.h"
 
@@ -266,46 +268,85 @@ uint32_t ask_math_version(void)
     return detmath_version();
 }
 
-int ask_draw_words(const struct record_draw *draw, const uint64_t seed[2], struct arena *arena,
-                   const uint64_t **words, size_t *count, bool *digest_ok)
+/* As draw.h defines it: XXH3-64 of the words, little-endian, in order. */
+static int digest_of(struct arena *arena, const uint64_t *words, size_t count, uint64_t *out)
 {
-    struct philox_key key = {{seed[0], seed[1]}};
+    uint8_t *bytes = arena_array(arena, count, 8);
+    size_t i;
+
+    if (!bytes)
+        return HPO_NOMEM;
+    for (i = 0; i < count; i++)
+        codec_store_u64(bytes + 8 * i, words[i]);
+    *out = hash64(0, bytes, count * 8);
+    return 0;
+}
+
+/* The record's draw in the samplers' form. *total is 0 if it is not to be believed. */
+static int name_draw(const struct record_draw *draw, struct arena *arena, struct draw *named,
+                     uint64_t *total)
+{
     struct draw_part *parts = arena_array(arena, draw->part_count, sizeof(*parts));
-    struct draw named = {
+    uint32_t part;
+
+    if (!parts)
+        return HPO_NOMEM;
+    *total = 0;
+    *named = (struct draw){
         .domain = draw->domain,
         .instance = draw->instance,
         .third = draw->third,
         .parts = parts,
         .part_count = draw->part_count,
+        .digest = draw->digest,
     };
-    uint64_t total = 0, digest, word;
-    uint64_t *list;
+    for (part = 0; part < draw->part_count; part++) {
+        parts[part] = (struct draw_part){draw->parts[part].slot, draw->parts[part].first,
+                                         draw->parts[part].count};
+        if (parts[part].count > DRAW_WORDS_MAX - *total) {
+            *total = 0; /* no sampler of ours draws that much */
+            return 0;
+        }
+        *total += parts[part].count;
+    }
+    return 0;
+}
+
+int ask_draw_words(const struct hpo_os *os, const struct record_draw *draw,
+                   const struct record_study_create *study, struct arena *arena,
+                   const uint64_t **words, size_t *count, bool *digest_ok)
+{
+    struct philox_key key = {{study->seed[0], study->seed[1]}};
+    uint64_t total, digest, word, *list, *next;
+    struct draw named;
     uint32_t part;
+    int err;
 
     *words = NULL;
     *count = 0;
     *digest_ok = false;
     if (draw->foreign)
         return 0;
-    if (!parts)
-        return HPO_NOMEM;
-    for (part = 0; part < draw->part_count; part++) {
-        parts[part] = (struct draw_part){draw->parts[part].slot, draw->parts[part].first,
-                                         draw->parts[part].count};
-        if (parts[part].count > DRAW_WORDS_MAX - total)
-            return 0; /* no sampler of ours draws that much */
-        total += parts[part].count;
-    }
-    if (draw_digest(&key, &named, &digest) < 0)
-        return 0;
-    list = arena_array(arena, (size_t)total, sizeof(*list));
+    err = name_draw(draw, arena, &named, &total);
+    if (err < 0 || total == 0)
+        return err;
+    list = next = arena_array(arena, (size_t)total, sizeof(*list));
     if (!list)
         return HPO_NOMEM;
+    if (draw_digest(&key, &named, &digest) == 0) {
+        for (part = 0; part < named.part_count; part++)
+            for (word = 0; word < named.parts[part].count; word++)
+                *next++ = draw_word(&key, &named, part, word);
+    } else {
+        err = ask_sampler_words(os, &named, study, arena, list);
+        if (err != 0)
+            return err < 0 ? err : 0;
+        err = digest_of(arena, list, (size_t)total, &digest);
+        if (err < 0)
+            return err;
+    }
     *words = list;
     *count = (size_t)total;
     *digest_ok = digest == draw->digest;
-    for (part = 0; part < named.part_count; part++)
-        for (word = 0; word < parts[part].count; word++)
-            *list++ = draw_word(&key, &named, part, word);
     return 0;
 }

@@ -292,8 +292,8 @@ static int tell_words(struct hpo_history *history, const struct record_draw *dra
     history->info.digest_ok = false;
     if (!history->draws || !study)
         return 0;
-    return ask_draw_words(draw, state_study_config(study)->seed, &history->told_record,
-                          &history->info.words, &history->info.word_count,
+    return ask_draw_words(history->store->os, draw, state_study_config(study),
+                          &history->told_record, &history->info.words, &history->info.word_count,
                           &history->info.digest_ok);
 }
 

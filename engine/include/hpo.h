@@ -127,12 +127,15 @@ struct hpo_options {
  * hpo_damage). On error, the reason can be had by hpo_open_error in the same thread. */
 HPO_API int hpo_open(const char *path, const struct hpo_options *options, struct hpo_store **out);
 
-/* Where and why the last hpo_open of this thread failed; see hpo_error_detail. */
+/* Where and why the last hpo_open or hpo_fsck of this thread failed; see hpo_error_detail. */
 HPO_API void hpo_open_error(struct hpo_error_detail *out);
 
-/* Close a store and free its studies and trials still held. Unfinished trials of this session that
- * were asked for here are rolled back, detached ones stay. Everything acknowledged is durable
- * already; relaxed data is flushed. NULL is harmless. In a forked child: frees memory only. */
+/* Close a store and free its studies and trials still held (cursors and histories before it, by
+ * their own calls). Waits for calls of other threads that are under way; to begin one afterwards is
+ * the caller's mistake. Unfinished trials of this session that were asked for here are rolled back,
+ * detached ones stay. Everything acknowledged is durable already; relaxed data is flushed. The
+ * handle is gone also if an error is returned. NULL is harmless. In a forked child: frees memory
+ * only. */
 HPO_API int hpo_close(struct hpo_store *store);
 
 /* Flush everything appended so far, by anybody. On return it survives power loss. */
@@ -159,6 +162,11 @@ HPO_API const char *hpo_strerror(int code);
 
 /* "0.1.0". Static. */
 HPO_API const char *hpo_version(void);
+
+/* The samplers and pruners that this build knows: names in alphabetical order, NULL at the end.
+ * Static. "none" is the pruner that never prunes. */
+HPO_API const char *const *hpo_samplers(void);
+HPO_API const char *const *hpo_pruners(void);
 
 /* A histogram with buckets of powers of two: bucket i counts values v with 2^i <= v < 2^(i+1);
  * bucket 0 also 0. */
@@ -570,7 +578,8 @@ struct hpo_fsck_result {
 };
 
 /* Check the store; safe on a live one (looks as far as the published end). 0 even if damage was
- * found: see result->damages. */
+ * found: see result->damages. On error, the reason can be had by hpo_open_error in the same thread.
+ */
 HPO_API int hpo_fsck(const char *path, const struct hpo_fsck_options *options,
                      void (*finding)(void *arg, const struct hpo_fsck_finding *finding), void *arg,
                      struct hpo_fsck_result *result);
