@@ -174,6 +174,7 @@ Test(wal, segments_follow_each_other_and_reading_crosses_them)
                   (unsigned long)stat.counters[SHM_ROLLS_FULL]);
     cr_assert_eq(stat.counters[SHM_ROLLS], stat.counters[SHM_ROLLS_FULL]);
     cr_assert_eq(stat.segments, stat.counters[SHM_ROLLS] + 1);
+    cr_assert_eq(stat.counters[SHM_ATTEST_SYNCS], stat.counters[SHM_ROLLS], "a roll syncs it");
     cr_assert_geq(stat.zero_files, 1, "a file is ready for the next roll");
     log_close(log);
     log = open_log(&options);
@@ -597,6 +598,25 @@ Test(wal, the_next_opener_recovers_wherever_the_only_writer_died)
     }
 }
 
+/* A waiter, not an appender, is the first to meet what the dead one left. */
+Test(wal, a_waiter_is_not_left_alone_by_a_dead_roller)
+{
+    for (size_t i = 0; i < sizeof(points) / sizeof(points[0]); i++) {
+        struct death death = {.options = small_options(), .point = points[i], .occurrence = 1};
+        struct log *log = open_log(&death.options);
+        struct writer writer = begin_session(log);
+        struct log_ticket ticket;
+
+        must_append(&writer, 1, &ticket);
+        cr_assert(was_killed(in_child(commit_until_killed, &death)), "%s", points[i]);
+        must_wait(log, &ticket);
+        cr_assert_geq(log_durable(log), ticket.at.lsn);
+        log_close(log);
+        teardown();
+        setup();
+    }
+}
+
 static unsigned count_files(const char *suffix)
 {
     char command[700], text[64] = "";
@@ -758,6 +778,44 @@ Test(wal, a_batch_that_a_failed_flush_took_away_was_not_written)
     log_close(log);
 }
 
+/* Its flush fails and takes the pages with it, and it dies before it can tell anybody. */
+static void fail_and_die(void *arg)
+{
+    struct log_options *options = arg;
+    struct wrapped_rule fail = {
+        .call = WRAPPED_SYNC_DATA, .role = OS_ROLE_WAL, .count = 1, .effect = WRAPPED_REVERT};
+    struct wrapped_rule die = {
+        .call = WRAPPED_POINT, .point = "sync.flushed", .count = 1, .effect = WRAPPED_KILL};
+    struct writer writer = {0};
+    struct log_ticket ticket;
+
+    if (log_open(store_path, options, &writer.log) < 0)
+        _exit(1);
+    wrapped_os_arm(&wrapped, &fail);
+    wrapped_os_arm(&wrapped, &die);
+    if (append_one(&writer, 2, &ticket) < 0)
+        _exit(2);
+    (void)log_wait(writer.log, &ticket);
+    _exit(3);
+}
+
+Test(wal, a_leader_that_dies_with_the_news_of_a_failed_flush_deceives_nobody)
+{
+    struct log_options options = default_options();
+    struct log *log = open_log(&options);
+    struct writer writer = begin_session(log);
+    struct log_ticket ticket;
+
+    must_append(&writer, 1, &ticket);
+    /* The child's batch shares the sector of ours. */
+    cr_assert(was_killed(in_child(fail_and_die, &options)));
+    cr_assert_eq(log_wait(log, &ticket), HPO_NOT_WRITTEN,
+                 "no second flush may say that it is durable");
+    cr_assert_eq(stat_of(log).counters[SHM_ROLLS_TAKEOVER], 1);
+    cr_assert_eq(read_all(log).count, 1);
+    log_close(log);
+}
+
 Test(wal, a_lost_batch_is_not_taken_for_anothers_of_its_number)
 {
     struct log_options options = default_options();
@@ -797,6 +855,7 @@ Test(wal, a_lost_batch_is_not_taken_for_its_twin)
     cr_assert_eq(twin.at.lsn, lost.at.lsn);
     cr_assert_eq(twin.at.chain, lost.at.chain, "by number and by chain it is the same batch");
     must_wait(log, &twin);
+    cr_assert_eq(log_wait(log, &lost), HPO_NOT_WRITTEN);
     (void)second;
     log_close(other);
     log_close(log);
