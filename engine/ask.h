@@ -121,12 +121,14 @@ uint32_t ask_math_version(void);
 
 /* -- words of a recorded draw, for history.c -- */
 
-/* Recompute the words of a DRAW record under its study's configuration. *words is NULL and 0 if they
- * are too many to be believed, foreign, or of a kind that this build does not know. HPO_NOMEM. */
+/* Recompute the words of a DRAW record under its study's configuration. *words is NULL and 0 if
+ * they are too many to be believed, foreign, or of a kind that this build does not know. HPO_NOMEM.
+ */
 int ask_draw_words(const struct hpo_os *os, const struct record_draw *draw,
                    const struct record_study_create *study, struct arena *arena,
                    const uint64_t **words, size_t *count, bool *digest_ok);
-/* Those of a draw that is not made of stream words (QMC): the sampler recomputes them. 1: it cannot.
+/* Those of a draw that is not made of stream words (QMC): the sampler recomputes them. 1: it
+ * cannot.
  */
 int ask_sampler_words(const struct hpo_os *os, const struct draw *draw,
                       const struct record_study_create *study, struct arena *arena, uint64_t *out);

@@ -35,10 +35,15 @@ static void detail_complete(int result)
         error_set(detail, result, 0, NULL, 0, 0, "%s", hpo_strerror(result));
 }
 
+/* The last user out may find the store freed by hpo_close as soon as it has counted down; it still
+ * wakes the word, which needs the address only. */
 static void users_leave(struct hpo_store *store)
 {
-    if (atomic_fetch_sub(&store->users, 1) == 1)
-        store->os->futex_wake(store->os->self, &store->users);
+    const struct hpo_os *os = store->os;
+    _Atomic uint32_t *users = &store->users;
+
+    if (atomic_fetch_sub(users, 1) == 1)
+        os->futex_wake(os->self, users);
 }
 
 int call_begin(struct hpo_store *store)

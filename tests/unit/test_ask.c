@@ -450,6 +450,115 @@ Test(ask, two_runs_with_one_seed_are_the_same_whatever_is_killed_in_between)
         cr_assert_str_eq(broken[i], plain[i]);
 }
 
+/* Samplers with a model begin the trial first and compute without the tail (ask.c). */
+
+static struct hpo_study *study_with(struct hpo_store *store, const char *name, const char *sampler)
+{
+    static const struct hpo_param grid[] = {
+        {"n", {.kind = HPO_INT, .low_int = 0, .high_int = 2}},
+        {"c", {.kind = HPO_CATEGORICAL, .choices = api_choices, .choice_count = 3}},
+    };
+    struct hpo_study_options options = {.size = sizeof(options),
+                                        .has_seed = true,
+                                        .seed = {1, 0},
+                                        .params = grid,
+                                        .param_count = 2,
+                                        .sampler = sampler};
+    struct hpo_study *study = NULL;
+
+    ok(store, hpo_study_create(store, name, &options, &study));
+    return study;
+}
+
+Test(ask, a_grid_gives_every_point_once_and_then_no_more)
+{
+    char seen[9][256];
+    struct hpo_store *store = open_store(), *other = open_store();
+    struct hpo_study *study = study_with(store, "g", "grid"), *same;
+    struct hpo_trial *trial;
+    int i, k;
+
+    ok(other, hpo_study_open(other, "g", &same));
+    for (i = 0; i < 9; i++) {
+        trial = i % 2 ? ask(other, same) : ask(store, study);
+        params_of(store, study, (uint64_t)i, seen[i], sizeof(seen[i]));
+        for (k = 0; k < i; k++)
+            cr_assert_str_neq(seen[k], seen[i]);
+        if (i == 4) { /* an abandoned point is given out again */
+            char again[256];
+
+            ok(store, hpo_abandon(trial));
+            trial = ask(other, same);
+            params_of(store, study, (uint64_t)i, again, sizeof(again));
+            cr_assert_str_eq(again, seen[i]);
+            tell(other, trial, i);
+            continue;
+        }
+        tell(i % 2 ? other : store, trial, i);
+    }
+    gives(HPO_NO_MORE, hpo_ask(study, NULL, &trial));
+    gives(HPO_NO_MORE, hpo_ask(same, NULL, &trial));
+    cr_assert_eq(stat_of(store).trials_running, 0, "what was begun in vain is taken back");
+    cr_assert_eq(stat_of(store).trials, 9);
+    close_store(other);
+    close_store(store);
+}
+
+Test(ask, a_model_sees_what_its_view_shows_whoever_asks)
+{
+    char plain[20][256], broken[20][256];
+    int run, i;
+
+    for (run = 0; run < 2; run++) {
+        struct hpo_store *store = open_store();
+        struct hpo_study *study = study_with(store, run ? "broken" : "plain", "qmc");
+        struct hpo_trial *trial;
+
+        for (i = 0; i < 20; i++) {
+            trial = ask(store, study);
+            if (run == 1 && i % 3 == 1) { /* its model goes with its process */
+                close_store(store);
+                store = open_store();
+                ok(store, hpo_study_open(store, "broken", &study));
+                trial = ask(store, study);
+            }
+            (void)suggest(store, trial, "extra");
+            tell(store, trial, i);
+            params_of(store, study, (uint64_t)i, run ? broken[i] : plain[i], 256);
+        }
+        close_store(store);
+    }
+    for (i = 0; i < 20; i++)
+        cr_assert_str_eq(broken[i], plain[i]);
+}
+
+Test(ask, every_word_of_every_sampler_is_recomputed)
+{
+    static const char *const samplers[] = {"random", "grid", "qmc"};
+    struct hpo_store *store = open_store();
+    struct hpo_history *history;
+    const struct hpo_record_info *record;
+    size_t s, draws = 0;
+    int i;
+
+    for (s = 0; s < 3; s++) {
+        struct hpo_study *study = study_with(store, samplers[s], samplers[s]);
+
+        for (i = 0; i < 8; i++)
+            tell(store, ask(store, study), i);
+    }
+    ok(store, hpo_history_open(store, 0, true, &history));
+    while (hpo_history_next(history, &record) == 0)
+        if (strcmp(record->type, "DRAW") == 0) {
+            cr_assert(record->digest_ok, "%llu", (unsigned long long)record->lsn);
+            cr_assert_gt(record->word_count, 0);
+            draws++;
+        }
+    cr_assert_geq(draws, 16);
+    hpo_history_close(history);
+    close_store(store);
+}
+
 Test(ask, bad_arguments_are_refused)
 {
     struct hpo_store *store = open_store();
