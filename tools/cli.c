@@ -35,7 +35,7 @@ static const struct {
     {HPO_FORKED, EXIT_FAILED, NULL},
     {HPO_SESSION_LOST, EXIT_FAILED, "run the same command again"},
     {HPO_FINISHED, EXIT_FAILED, "a finished trial cannot change"},
-    {HPO_INCOMPATIBLE, EXIT_USAGE, NULL},
+    {HPO_INCOMPATIBLE, EXIT_USAGE, "--allow-change accepts it, another --study leaves it alone"},
     {HPO_TOO_LARGE, EXIT_USAGE, NULL},
     {HPO_NETWORK_FS, EXIT_FAILED, "put the store on a local disk"},
     {HPO_ROLLED_BACK, EXIT_FAILED, "ask again: the number is given out anew"},
@@ -210,7 +210,7 @@ int cli_open(unsigned flags, struct hpo_store **out)
     code = hpo_open(cli.store_path, &options, out);
     if (code == HPO_OK)
         return 0;
-    if (code == HPO_NOT_FOUND) {
+    if (code == HPO_NOT_FOUND && (flags & HPO_OPEN_EXISTING)) {
         cli_say("%s: there is no store here", cli.store_path);
         return EXIT_NOT_FOUND;
     }

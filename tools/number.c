@@ -32,6 +32,17 @@ const char *number_print(double value, char out[NUMBER_SIZE])
     return out;
 }
 
+const char *number_print_short(double value, char out[NUMBER_SIZE])
+{
+    size_t size;
+
+    number_print(value, out);
+    size = strlen(out);
+    if (size > 2 && strcmp(out + size - 2, ".0") == 0)
+        out[size - 2] = 0;
+    return out;
+}
+
 static bool blank(char c)
 {
     return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '\f' || c == '\v';

@@ -18,6 +18,9 @@
  */
 const char *number_print(double value, char out[NUMBER_SIZE]);
 
+/* The same, but an integral value as "3". */
+const char *number_print_short(double value, char out[NUMBER_SIZE]);
+
 /* A finite, infinite or NaN double. */
 bool number_parse(const char *text, double *out);
 /* The same in `size` bytes that need no NUL after them. */

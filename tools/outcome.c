@@ -48,9 +48,7 @@ enum outcome outcome_judge(const struct outcome_facts *facts, struct text *reaso
     if (facts->pruned)
         return OUTCOME_PRUNED;
     if (facts->timed_out) {
-        number_print((double)facts->timeout_ms / 1000, number);
-        if (facts->timeout_ms % 1000 == 0)
-            number[strlen(number) - 2] = 0; /* 5, not 5.0 */
+        number_print_short((double)facts->timeout_ms / 1000, number);
         text_addf(reason, "no result within %s s", number);
         return OUTCOME_FAIL;
     }
@@ -62,7 +60,7 @@ enum outcome outcome_judge(const struct outcome_facts *facts, struct text *reaso
         return OUTCOME_FAIL;
     }
     if (!facts->values) {
-        text_addf(reason, "exit status 0, but no %s", facts->missing);
+        text_addf(reason, "exit status 0, but no %s on stdout", facts->missing);
         return OUTCOME_FAIL;
     }
     for (size_t i = 0; i < facts->value_count; i++) {

@@ -89,7 +89,7 @@ void progress_draw(struct progress *progress, struct hpo_study *study, uint64_t 
         text_addf(&line, "/%" PRIu64, total);
     text_addf(&line, " done, %" PRIu64 " running", info->running);
     if (info->complete) {
-        text_add(&line, ", best ");
+        text_add(&line, ", ");
         study_print_best(&line, study, info);
     }
     add_rate(&line, progress, done, total, now);
@@ -129,7 +129,7 @@ void progress_summary(struct hpo_study *study, uint64_t total, const char *endin
     if (info->failed)
         text_addf(&line, ", %" PRIu64 " failed", info->failed);
     if (info->complete) {
-        text_add(&line, "; best ");
+        text_add(&line, "; ");
         study_print_best(&line, study, info);
     }
     if (ending)

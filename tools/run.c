@@ -235,7 +235,7 @@ static int check_options(const struct run_options *o)
         return cli_usage("no study is named: give --study NAME");
     if (!o->program || !*o->program)
         return cli_usage("no program is given: put its command line after \"--\"");
-    return 0;
+    return o->setup.space.count ? check_program(o, &o->setup.space) : 0;
 }
 
 /* What only the study can answer: its space, where the command line gives none, and its number of

@@ -131,6 +131,7 @@ void job_find_result(struct run *run, struct job *job);
 /* Free the place. `keep`: leave the directory. */
 void job_release(struct run *run, struct job *job, bool keep_directory, bool keep_output);
 /* Append the end of stderr, as a JSON string; false if it is empty. */
+bool job_stderr_line(const struct job *job, struct text *out); /* its last line, for people */
 bool job_stderr_tail(const struct job *job, struct text *out, size_t limit);
 
 /* run_tell.c: the program of `job` has ended; settle its trial and free the place. */

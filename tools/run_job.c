@@ -401,6 +401,24 @@ bool job_stderr_tail(const struct job *job, struct text *out, size_t limit)
     return true;
 }
 
+bool job_stderr_line(const struct job *job, struct text *out)
+{
+    bool whole;
+    size_t size, start;
+    char *bytes = read_end(job->stderr_fd, 400, &size, &whole);
+
+    if (!bytes)
+        return false;
+    while (size && strchr(" \t\r\n", bytes[size - 1]))
+        size--;
+    for (start = size; start && bytes[start - 1] != '\n';)
+        start--;
+    for (size_t i = start; i < size && out->size < 160; i++)
+        text_add_char(out, (unsigned char)bytes[i] < 0x20 ? ' ' : bytes[i]);
+    free(bytes);
+    return out->size > 0;
+}
+
 static void drop_output(const struct job *job, int fd, const char *name, bool keep)
 {
     struct text path = {0};

@@ -90,6 +90,17 @@ static int tell(struct job *job, enum hpo_trial_state state, const double *value
     }
 }
 
+/* Why, and the last thing that the program had to say. */
+static void add_reason(struct text *line, const struct job *job, const char *reason)
+{
+    struct text last = {0};
+
+    text_addf(line, ": %s", reason);
+    if (job_stderr_line(job, &last))
+        text_addf(line, ": %s", last.data);
+    text_release(&last);
+}
+
 /* One line for a trial that the store has acknowledged. */
 static void announce(const struct run *run, const struct job *job, enum hpo_trial_state state,
                      const double *values, size_t count, const char *reason)
@@ -104,7 +115,7 @@ static void announce(const struct run *run, const struct job *job, enum hpo_tria
         trial_print_values(&line, values, count);
     }
     if (*reason)
-        text_addf(&line, ": %s", reason);
+        add_reason(&line, job, reason);
     cli_say("%s", text_string(&line));
     text_release(&line);
 }
@@ -138,7 +149,7 @@ static void settle_failure(struct run *run, struct job *job, const char *reason)
     if (options->on_fail == ON_FAIL_RETRY && tries->failures < options->retries) {
         tries->failures++;
         if (!options->quiet)
-            cli_say("trial %" PRIu64 " failed: %s: running it again (%" PRIu64 " of %" PRIu64 ")",
+            cli_say("trial %" PRIu64 " failed: %s; running it again (%" PRIu64 " of %" PRIu64 ")",
                     job->number, reason, tries->failures, options->retries);
         give_up_job(run, job);
     } else if (options->on_fail == ON_FAIL_PENALTY) {
@@ -160,13 +171,14 @@ static void settle_interruption(struct run *run, struct job *job, struct text *r
     uint64_t max = run->options->interrupts_max;
 
     if (tries->interrupts >= max) {
-        text_addf(reason, ", interrupted %" PRIu64 " time%s", max + 1, max ? "s" : "");
+        if (max)
+            text_addf(reason, ", interrupted %" PRIu64 " times", max + 1);
         settle_failure(run, job, text_string(reason));
         return;
     }
     tries->interrupts++;
     if (!run->options->quiet && run->mode == RUN_ASKING)
-        cli_say("trial %" PRIu64 " interrupted (%s): running it again (%" PRIu64 " of %" PRIu64 ")",
+        cli_say("trial %" PRIu64 " interrupted: %s; running it again (%" PRIu64 " of %" PRIu64 ")",
                 job->number, text_string(reason), tries->interrupts, max);
     give_up_job(run, job);
 }

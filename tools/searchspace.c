@@ -453,10 +453,10 @@ void searchspace_print(struct text *out, const struct hpo_distribution *d)
         if (d->step_int > 1)
             text_addf(out, ",step=%" PRId64, d->step_int);
     } else {
-        text_addf(out, "float(%s", number_print(d->low, number));
-        text_addf(out, ",%s", number_print(d->high, number));
+        text_addf(out, "float(%s", number_print_short(d->low, number));
+        text_addf(out, ",%s", number_print_short(d->high, number));
         if (d->step > 0)
-            text_addf(out, ",step=%s", number_print(d->step, number));
+            text_addf(out, ",step=%s", number_print_short(d->step, number));
     }
     text_add(out, d->flags & HPO_LOG ? ",log)" : ")");
 }

@@ -96,7 +96,7 @@ static void print_people(struct hpo_study *study, const struct hpo_study_info *i
               info->waiting, info->stopped ? "; the search is over" : "");
     study_print_best(&best, study, info);
     if (best.size)
-        text_addf(&out, "best       %s; see: hpo best %s\n", best.data, info->name);
+        text_addf(&out, "result     %s; see: hpo best %s\n", best.data, info->name);
     fputs(text_string(&out), stdout);
     text_release(&out);
     text_release(&best);

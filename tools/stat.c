@@ -216,8 +216,9 @@ static void print_histogram(const char *title, const struct hpo_histogram *histo
 static int print_session(void *arg, const struct hpo_session_info *info)
 {
     char time[WRITER_TIME_SIZE];
+    uint64_t *alive = arg;
 
-    (void)arg;
+    *alive += info->alive;
     printf("session    %" PRIu64 " %s  %s, process %" PRIu64 " on %s, since %s, %" PRIu64
            " trials running\n",
            info->session, info->alive ? "alive" : "dead ", info->program, info->process_id,
@@ -227,6 +228,7 @@ static int print_session(void *arg, const struct hpo_session_info *info)
 
 static int print_people(struct hpo_store *store, const struct hpo_stat *stat)
 {
+    uint64_t alive = 0;
     int code;
 
     fputs("store      ", stdout);
@@ -234,8 +236,11 @@ static int print_people(struct hpo_store *store, const struct hpo_stat *stat)
         printf("%02x", stat->uuid[i]);
     putchar('\n');
     print_contents(stat);
-    print_counters(stat);
-    code = hpo_sessions(store, print_session, NULL);
+    code = hpo_sessions(store, print_session, &alive);
+    if (!alive)
+        puts("counters   none: they count while somebody has the store open");
+    else
+        print_counters(stat);
     print_histogram("commits per flush", &stat->commits_per_flush);
     print_histogram("microseconds per flush", &stat->flush_us);
     return code;

@@ -93,11 +93,12 @@ void study_print_best(struct text *out, struct hpo_study *study, const struct hp
         return;
     if (info->direction_count > 1) {
         if (hpo_pareto(study, &front, &count) == HPO_OK) {
-            text_addf(out, "%zu trials on the Pareto front", count);
+            text_addf(out, "%zu trial%s on the Pareto front", count, count == 1 ? "" : "s");
             hpo_free(front);
         }
     } else if (hpo_best(study, &number) == HPO_OK &&
                hpo_trial_read(study, number, &best) == HPO_OK) {
+        text_add(out, "best ");
         trial_print_values(out, best->values, best->value_count);
         text_addf(out, " by trial %" PRIu64, number);
         hpo_trial_info_free(best);

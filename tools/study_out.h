@@ -16,7 +16,7 @@ void study_json_setup(struct writer *json, const struct hpo_study_info *info);
 /* "tpe:startup=10"; "none" if there is none. */
 void study_print_algorithm(struct text *out, const char *name, const struct hpo_option *options,
                            size_t count);
-/* "0.25 by trial 7", or the size of the Pareto front, or nothing. */
+/* "best 0.25 by trial 7", or the size of the Pareto front, or nothing. */
 void study_print_best(struct text *out, struct hpo_study *study, const struct hpo_study_info *info);
 
 #endif

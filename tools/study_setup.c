@@ -316,6 +316,11 @@ int study_setup_open(struct hpo_store *store, const struct study_setup *setup, b
         }
         if (code != HPO_NOT_FOUND)
             return refused(store, code, setup);
+        if (!exclusive && !setup->space.count)
+            return cli_usage(
+                "there is no study \"%s\" yet, and a new one needs a search space: give "
+                "--param or --space",
+                setup->name);
         if (!wanted.sampler)
             wanted.sampler = knows(hpo_samplers(), "tpe") ? "tpe" : "random";
         wanted.exclusive = true;
