@@ -340,8 +340,6 @@ static const char *repair_of(enum recovery_verdict verdict)
     switch (verdict) {
     case RECOVERY_CORRUPT_TAIL:
         return "-p: give up what lies behind that batch; nothing attests that it was ever durable";
-    case RECOVERY_UNSUPPORTED:
-        return "none: use a newer libhpo";
     case RECOVERY_TORN_TAIL:
         return "none needed: the next writer begins a new segment";
     case RECOVERY_UNBORN:
@@ -366,6 +364,7 @@ static int report_verdict(struct fsck *f)
     switch (found->verdict) {
     case RECOVERY_CLEAN_END:
     case RECOVERY_NO_STORE:
+    case RECOVERY_UNSUPPORTED: /* hpo_fsck has failed */
         return 0;
     case RECOVERY_UNBORN:
         fsck_report(f, HPO_FSCK_NOTE, "UNBORN", "FORMAT", 0, 0, 0, "the store is empty",
@@ -501,6 +500,10 @@ static int check(struct fsck *f)
         err = examine(f);
     if (err == 0 && f->found.verdict == RECOVERY_NO_STORE)
         err = error_set(f->error, HPO_NOT_FOUND, 0, NULL, 0, 0, "there is no store here");
+    if (err == 0 && f->found.verdict == RECOVERY_UNSUPPORTED) {
+        *f->error = f->found.damage; /* no damage: nothing can be said about such a store */
+        err = HPO_UNSUPPORTED;
+    }
     if (err == 0 && f->found.verdict == RECOVERY_CORRUPT_TAIL && (f->flags & HPO_FSCK_PREEN)) {
         preen(f);
         err = examine(f);

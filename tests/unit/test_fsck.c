@@ -430,6 +430,30 @@ Test(fsck, what_is_no_store_is_not_checked)
     cr_assert_eq(f.count, 0);
 }
 
+Test(fsck, a_store_of_a_newer_version_is_not_called_damaged)
+{
+    struct hpo_fsck_result result;
+    struct findings f = {0};
+    struct hpo_error_detail detail;
+    struct format format;
+    uint8_t bytes[FORMAT_SIZE];
+    int fd;
+
+    closed_store(3);
+    fd = open(in_store("FORMAT"), O_RDWR);
+    cr_assert_eq(read(fd, bytes, sizeof(bytes)), sizeof(bytes));
+    cr_assert_eq(format_decode(bytes, sizeof(bytes), &format), FORMAT_COPIES_BOTH);
+    format.features.incompat = 8;
+    format_encode(&format, bytes);
+    cr_assert_eq(pwrite(fd, bytes, sizeof(bytes), 0), sizeof(bytes));
+    close(fd);
+    gives(HPO_UNSUPPORTED, hpo_fsck(api_path, NULL, take, &f, &result));
+    cr_assert_eq(f.count, 0);
+    hpo_open_error(&detail);
+    cr_assert_str_eq(detail.path, "FORMAT");
+    cr_assert_not_null(strstr(detail.message, "newer"));
+}
+
 Test(fsck, missing_files_are_named)
 {
     static const struct {
