@@ -407,8 +407,8 @@ static int lead(struct log *log, uint32_t epoch, struct error_detail *error)
     int state = shm_flush_state(shm, epoch);
     int err = 0;
 
-    if (state ==
-        SHM_FLUSHING) { /* the leader before died in its flush, and perhaps with bad news */
+    if (state == SHM_FLUSHING) {
+        /* The leader before died in its flush, and perhaps with bad news. */
         err = roll_over(log, epoch, SEGMENT_REASON_TAKEOVER, error);
     } else if (state == SHM_FLUSH_FAILED) {
         err = roll_over(log, epoch, SEGMENT_REASON_SYNC_FAILED, error);
@@ -417,7 +417,8 @@ static int lead(struct log *log, uint32_t epoch, struct error_detail *error)
         err = seal(log, epoch, &flush, error);
         if (err == 0)
             flush_for_all(log, &flush);
-    } else { /* the epoch is over; or its roller died between publishing it and saying so here */
+    } else {
+        /* The epoch is over; or its roller died between publishing it and saying so here. */
         err = wal_tail_take(log, error);
         if (err == 0)
             wal_tail_free(log);

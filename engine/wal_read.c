@@ -13,8 +13,8 @@
 #include <string.h>
 
 #define RECOVERY_PAUSE_US 1000
-#define STRANGE_PAGES_MAX 100     /* READY is held, yet the page is nothing that we know */
-#define RECOVERY_PAUSES_MAX 10000 /* then look at the files, whoever is stuck in its recovery */
+#define STRANGE_PAGES_MAX 100    /* READY is held, yet the page is nothing that we know */
+#define RECOVERY_PAUSES_MAX 1000 /* then look at the files, whoever is stuck in its recovery */
 
 /* ---- how far ---- */
 
@@ -160,6 +160,9 @@ int wal_read_begin(struct log *log, const struct log_options *options, bool foll
         read_limit(log, &limit, &epoch);
         if (epoch > 0)
             return 0;
+        if (somebody_there(log, LOCK_ALIVE) && options->no_wait)
+            return error_set(error, HPO_BUSY, 0, "lock", LOCK_ALIVE, 0,
+                             "another process is recovering the store");
         if (!somebody_there(log, LOCK_ALIVE) || last) {
             err = examine(log, options, error);
             /* Whoever came meanwhile may have been writing under our eyes: then it means nothing.

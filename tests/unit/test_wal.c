@@ -374,6 +374,34 @@ Test(wal, a_reader_needs_neither_page_nor_lock_file)
     cr_assert_eq(access(path, F_OK), -1, "a reader makes no files");
 }
 
+Test(wal, an_open_during_anothers_recovery_waits_or_says_busy)
+{
+    struct log_options options = default_options();
+    struct log *log = open_log(&options);
+    struct writer writer = begin_session(log);
+    struct os_dir *dir;
+    struct locks locks;
+    int64_t begin;
+
+    (void)writer;
+    log_close(log);
+    cr_assert_eq(wrapped.real->dir_open(NULL, store_path, &dir), 0);
+    cr_assert_eq(locks_open(&locks, wrapped.real, dir, true), 0);
+    cr_assert_eq(locks_join(&locks, false), LOCKS_ALONE); /* and here it is stuck */
+    options.no_wait = true;
+    cr_assert_eq(log_open(store_path, &options, &log), HPO_BUSY);
+    options.read_only = true;
+    cr_assert_eq(log_open(store_path, &options, &log), HPO_BUSY);
+    options.no_wait = false;
+    begin = wrapped.real->clock_monotonic(NULL);
+    log = open_log(&options); /* a reader has waited long enough */
+    cr_assert_geq(wrapped.real->clock_monotonic(NULL) - begin, 500000);
+    cr_assert_eq(read_all(log).count, 1);
+    log_close(log);
+    locks_close(&locks);
+    wrapped.real->dir_close(NULL, dir);
+}
+
 static void flip_bit(const char *file, uint64_t offset)
 {
     char path[600];
