@@ -20,7 +20,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         if (state->arg_num == 0)
             a->study = arg;
         else
-            a->number = cli_trial_number(arg, state);
+            a->number = cli_trial_number(arg);
         return 0;
     case ARGP_KEY_END:
         if (state->arg_num < 2)

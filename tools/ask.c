@@ -33,7 +33,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     switch (key) {
     case 'n':
         if (!number_parse_uint(arg, &a->total) || a->total == 0)
-            argp_error(state, "--total \"%s\": a number above 0 is wanted", arg);
+            cli_refuse("--total \"%s\": a number above 0 is wanted", arg);
         return 0;
     case 'e':
         a->environment = true;

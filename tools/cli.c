@@ -92,6 +92,16 @@ int cli_usage(const char *format, ...)
     return EXIT_USAGE;
 }
 
+void cli_refuse(const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    say(format, args);
+    va_end(args);
+    exit(argp_err_exit_status);
+}
+
 static void add_place(struct text *line, const struct hpo_error_detail *detail)
 {
     if (detail->path[0] && detail->lsn)
@@ -185,12 +195,12 @@ void cli_protect_negative_numbers(int argc, char **argv)
     }
 }
 
-uint64_t cli_trial_number(const char *text, const struct argp_state *state)
+uint64_t cli_trial_number(const char *text)
 {
     uint64_t number;
 
     if (!number_parse_uint(text, &number))
-        argp_error(state, "\"%s\" is not a trial's number", text);
+        cli_refuse("\"%s\" is not a trial's number", text);
     return number;
 }
 

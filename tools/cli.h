@@ -40,6 +40,9 @@ extern const struct argp cli_store_argp, cli_json_argp;
 void cli_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* The same, and EXIT_USAGE. */
 int cli_usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* The same for parsers of options, which cannot return it: ends the program. Nothing is open yet.
+ */
+void cli_refuse(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 /* Say that the library refused: `what` (may be NULL), the detail of the store's (NULL: hpo_open's)
  * last error, what to do. Returns the exit code. */
 int cli_failed(struct hpo_store *store, int code, const char *what);
@@ -61,7 +64,7 @@ int cli_finish(struct hpo_store *store, int status);
  * numbers skips. */
 void cli_protect_negative_numbers(int argc, char **argv);
 
-/* A trial's number, or exit with a usage error. */
-uint64_t cli_trial_number(const char *text, const struct argp_state *state);
+/* A trial's number, or the end as of cli_refuse. */
+uint64_t cli_trial_number(const char *text);
 
 #endif

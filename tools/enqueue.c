@@ -28,7 +28,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     switch (key) {
     case 'p':
         if (!strchr(arg, '=') || *arg == '=')
-            argp_error(state, "--param \"%s\" is not NAME=VALUE", arg);
+            cli_refuse("--param \"%s\" is not NAME=VALUE", arg);
         a->params = memory_resize(a->params, a->count + 1, sizeof(a->params[0]));
         a->params[a->count++] = arg;
         return 0;
@@ -41,7 +41,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         if (!a->study)
             argp_error(state, "STUDY is missing");
         if (a->count == 0)
-            argp_error(state, "--param NAME=VALUE is missing");
+            cli_refuse("--param NAME=VALUE is missing");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;

@@ -81,7 +81,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         if (!a->path || !*a->path)
             argp_error(state, "STORE is missing");
         if (a->full && a->quick)
-            argp_error(state, "--full and --quick exclude each other");
+            cli_refuse("--full and --quick exclude each other");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;

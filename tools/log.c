@@ -20,7 +20,8 @@
 
 struct arguments {
     uint64_t from;
-    bool follow, draws, lines;
+    bool follow, draws;
+    enum { FORM_TEXT, FORM_JSON, FORM_JSONL } form;
 };
 
 enum { KEY_FROM = 0x100, KEY_DRAWS };
@@ -29,6 +30,7 @@ static const struct argp_option options[] = {
     {"from", KEY_FROM, "LSN", 0, "Begin with this LSN", 0},
     {"follow", 'f', NULL, 0, "Wait for more at the end, like tail -f", 0},
     {"draws", KEY_DRAWS, NULL, 0, "Print the random words behind each DRAW record", 0},
+    {"json", 'j', NULL, 0, "Print one JSON array", 0},
     {"jsonl", 'l', NULL, 0, "Print one JSON object a line", 0},
     {0}};
 
@@ -39,7 +41,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     switch (key) {
     case KEY_FROM:
         if (!number_parse_uint(arg, &a->from))
-            argp_error(state, "--from \"%s\" is not an LSN", arg);
+            cli_refuse("--from \"%s\" is not an LSN", arg);
         return 0;
     case 'f':
         a->follow = true;
@@ -47,8 +49,15 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_DRAWS:
         a->draws = true;
         return 0;
+    case 'j':
+        a->form = FORM_JSON;
+        return 0;
     case 'l':
-        a->lines = true;
+        a->form = FORM_JSONL;
+        return 0;
+    case ARGP_KEY_END:
+        if (a->follow && a->form == FORM_JSON)
+            cli_refuse("--follow never ends, a JSON array must: use --jsonl");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -238,47 +247,56 @@ static void json_fields(struct writer *json, const struct hpo_record_info *recor
     writer_end(json, '}');
 }
 
-static void print_json(const struct hpo_record_info *record)
+static void print_json(struct writer *json, const struct hpo_record_info *record)
 {
-    struct writer json = {.out = stdout};
-
-    writer_begin(&json, NULL, '{');
-    writer_uint(&json, "lsn", record->lsn);
-    writer_uint(&json, "index", record->index);
-    writer_string(&json, "type", record->type);
-    writer_uint(&json, "session", record->session);
-    writer_uint(&json, "sequence", record->sequence);
-    writer_hex64(&json, "chain", record->chain);
-    writer_bool(&json, "durable", record->durable);
-    json_fields(&json, record);
+    writer_begin(json, NULL, '{');
+    writer_uint(json, "lsn", record->lsn);
+    writer_uint(json, "index", record->index);
+    writer_string(json, "type", record->type);
+    writer_uint(json, "session", record->session);
+    writer_uint(json, "sequence", record->sequence);
+    writer_hex64(json, "chain", record->chain);
+    writer_bool(json, "durable", record->durable);
+    json_fields(json, record);
     if (record->words) {
-        writer_begin(&json, "words", '[');
+        writer_begin(json, "words", '[');
         for (size_t i = 0; i < record->word_count; i++)
-            writer_hex64(&json, NULL, record->words[i]);
-        writer_end(&json, ']');
-        writer_bool(&json, "digest_ok", record->digest_ok);
+            writer_hex64(json, NULL, record->words[i]);
+        writer_end(json, ']');
+        writer_bool(json, "digest_ok", record->digest_ok);
     }
-    writer_end(&json, '}');
-    writer_line(&json);
+    writer_end(json, '}');
 }
 
 static int print_log(struct hpo_store *store, const struct arguments *a)
 {
     struct hpo_history *history;
     const struct hpo_record_info *record;
+    struct writer json = {.out = stdout};
     int code = hpo_history_open(store, a->from, a->draws, &history);
 
     if (code < 0)
         return cli_failed(store, code, cli.store_path);
+    if (a->form == FORM_JSON)
+        writer_begin(&json, NULL, '[');
     for (;;) {
         code = hpo_history_next(history, &record);
         if (code == HPO_OK) {
-            (a->lines ? print_json : print_record)(record);
+            if (a->form == FORM_TEXT)
+                print_record(record);
+            else
+                print_json(&json, record);
+            if (a->form == FORM_JSONL)
+                writer_line(&json);
         } else if (code != HPO_NO_MORE || !a->follow || fflush(stdout) || ferror(stdout)) {
             break;
         } else {
             nanosleep(&(struct timespec){.tv_nsec = FOLLOW_MS * 1000000L}, NULL);
         }
+    }
+    if (a->form == FORM_JSON) {
+        writer_end(&json, ']');
+        writer_line(&json);
     }
     hpo_history_close(history);
     return code < 0 ? cli_failed(store, code, cli.store_path) : EXIT_DONE;

@@ -96,7 +96,7 @@ static int parse_output(struct run_options *o, const char *text)
 
 static void refuse(const char *option, const char *arg, const char *wanted)
 {
-    exit(cli_usage("%s \"%s\": %s", option, arg, wanted));
+    cli_refuse("%s \"%s\": %s", option, arg, wanted);
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)

@@ -183,28 +183,49 @@ static void settle_interruption(struct run *run, struct job *job, struct text *r
     give_up_job(run, job);
 }
 
+/* What was looked for on stdout, for the message that it is not there. */
+static void describe_result(const struct run *run, struct text *out)
+{
+    const struct run_options *options = run->options;
+
+    if (options->key_count == 0 && run->value_count > 1)
+        text_addf(out, "line with %zu numbers", run->value_count);
+    else if (options->key_count == 0)
+        text_add(out, "line with a number");
+    for (size_t i = 0; i < options->key_count; i++)
+        text_addf(out, "%s%s=NUMBER", i ? " and " : "line ", options->keys[i]);
+}
+
+static enum outcome judge(struct run *run, struct job *job, int status, struct text *reason)
+{
+    struct text missing = {0};
+    struct outcome_facts facts = {.stopped = job->stopped,
+                                  .pruned = job->pruned,
+                                  .timed_out = job->timed_out,
+                                  .timeout_ms = run->options->timeout_ms,
+                                  .status = status,
+                                  .interrupt_code = run->options->interrupt_code,
+                                  .bad_line = job->bad_line.size ? job->bad_line.data : NULL,
+                                  .value_count = run->value_count};
+    enum outcome outcome;
+
+    if (status == 0)
+        job_find_result(run, job);
+    describe_result(run, &missing);
+    facts.missing = text_string(&missing);
+    facts.values = job->has_values ? job->values : NULL;
+    outcome = outcome_judge(&facts, reason);
+    text_release(&missing);
+    return outcome;
+}
+
 void job_settle(struct run *run, struct job *job)
 {
     int status = job_reap(run, job);
     struct text reason = {0};
     bool last = job->has_report && !isnan(job->last_report) && run->value_count == 1;
 
-    job_find_result(run, job);
-    switch (outcome_judge(
-        &(struct outcome_facts){.stopped = job->stopped,
-                                .pruned = job->pruned,
-                                .timed_out = job->timed_out,
-                                .timeout_ms = run->options->timeout_ms,
-                                .status = status,
-                                .interrupt_code = run->options->interrupt_code,
-                                .bad_line = job->bad_line.size ? job->bad_line.data : NULL,
-                                .values = job->has_values ? job->values : NULL,
-                                .value_count = run->value_count,
-                                .missing = run->options->key_count ? "line KEY=number for --result"
-                                           : run->value_count > 1  ? "line with a number for each "
-                                                                     "objective"
-                                                                   : "line with a number"},
-        &reason)) {
+    switch (judge(run, job, status, &reason)) {
     case OUTCOME_COMPLETE:
         finish(run, job, HPO_COMPLETE, job->values, run->value_count, "");
         break;

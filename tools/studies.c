@@ -9,18 +9,20 @@
 #include "tools/study_out.h"
 #include "tools/table.h"
 
-static bool lines; /* --jsonl */
+static enum { FORM_TABLE, FORM_JSON, FORM_JSONL } form;
 
 static const struct argp_option options[] = {
-    {"jsonl", 'l', NULL, 0, "Print one JSON object a line", 0}, {0}};
+    {"json", 'j', NULL, 0, "Print one JSON array", 0},
+    {"jsonl", 'l', NULL, 0, "Print one JSON object a line", 0},
+    {0}};
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     (void)arg;
     (void)state;
-    if (key != 'l')
+    if (key != 'l' && key != 'j')
         return ARGP_ERR_UNKNOWN;
-    lines = true;
+    form = key == 'l' ? FORM_JSONL : FORM_JSON;
     return 0;
 }
 
@@ -45,21 +47,21 @@ static void add_row(struct table *table, struct hpo_store *store, const struct h
     text_release(&best);
 }
 
-static void print_json(const struct hpo_study_info *info)
+static void print_json(struct writer *json, const struct hpo_study_info *info)
 {
-    struct writer json = {.out = stdout};
-
-    writer_begin(&json, NULL, '{');
-    study_json_summary(&json, info);
-    study_json_setup(&json, info);
-    writer_end(&json, '}');
-    writer_line(&json);
+    writer_begin(json, NULL, '{');
+    study_json_summary(json, info);
+    study_json_setup(json, info);
+    writer_end(json, '}');
+    if (form == FORM_JSONL)
+        writer_line(json);
 }
 
 static int list(struct hpo_store *store)
 {
     static const char *const titles[] = {"STUDY", "FINISHED", "RUNNING", "SAMPLER", "BEST"};
     struct table table = {.columns = sizeof(titles) / sizeof(titles[0])};
+    struct writer json = {.out = stdout};
     const struct hpo_study_info *info;
     struct hpo_cursor *cursor;
     int code = hpo_study_list(store, &cursor);
@@ -68,15 +70,21 @@ static int list(struct hpo_store *store)
         return cli_failed(store, code, cli.store_path);
     for (size_t i = 0; i < table.columns; i++)
         table_add(&table, titles[i]);
+    if (form == FORM_JSON)
+        writer_begin(&json, NULL, '[');
     while ((code = hpo_cursor_next_study(cursor, &info)) == HPO_OK) {
-        if (lines)
-            print_json(info);
-        else
+        if (form == FORM_TABLE)
             add_row(&table, store, info);
+        else
+            print_json(&json, info);
     }
     hpo_cursor_free(cursor);
-    if (!lines)
+    if (form == FORM_TABLE)
         table_print(&table, stdout);
+    if (form == FORM_JSON) {
+        writer_end(&json, ']');
+        writer_line(&json);
+    }
     return code < 0 ? cli_failed(store, code, cli.store_path) : EXIT_DONE;
 }
 

@@ -154,7 +154,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return ARGP_ERR_UNKNOWN;
     }
     if (err < 0)
-        exit(cli_usage("%s", text_string(&why)));
+        cli_refuse("%s", text_string(&why));
     text_release(&why);
     return 0;
 }

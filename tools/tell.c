@@ -31,23 +31,22 @@ static void parse_place(struct arguments *a, const char *arg, struct argp_state 
     if (state->arg_num == 0) {
         a->study = arg;
     } else if (state->arg_num == 1) {
-        a->number = cli_trial_number(arg, state);
+        a->number = cli_trial_number(arg);
     } else if (a->count == RESULT_VALUES_MAX || !number_parse(arg, &a->values[a->count])) {
-        argp_error(state, "\"%s\" is not a value", arg);
+        cli_refuse("\"%s\" is not a value", arg);
     } else if (isnan(a->values[a->count++])) {
-        argp_error(state, "NaN is no result; --state fail says that the trial failed");
+        cli_refuse("NaN is no result; --state fail says that the trial failed");
     }
 }
 
-static enum hpo_trial_state parse_state(const char *arg, struct argp_state *state)
+static enum hpo_trial_state parse_state(const char *arg)
 {
     static const enum hpo_trial_state states[] = {HPO_COMPLETE, HPO_PRUNED, HPO_FAIL};
 
     for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++)
         if (strcmp(arg, trial_state_name(states[i])) == 0)
             return states[i];
-    argp_error(state, "--state \"%s\": complete, pruned or fail is wanted", arg);
-    return HPO_FAIL;
+    cli_refuse("--state \"%s\": complete, pruned or fail is wanted", arg);
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -56,7 +55,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
     switch (key) {
     case KEY_STATE:
-        a->state = parse_state(arg, state);
+        a->state = parse_state(arg);
         return 0;
     case KEY_STOP:
         a->stop = true;
@@ -68,7 +67,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         if (state->arg_num < 2)
             argp_error(state, "STUDY and NUMBER are wanted");
         if (a->state == HPO_COMPLETE && a->count == 0)
-            argp_error(state, "a complete trial has a VALUE; --state fail says that it failed");
+            cli_refuse("a complete trial has a VALUE; --state fail says that it failed");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;

@@ -13,7 +13,7 @@
 #include "tools/table.h"
 #include "tools/trial_out.h"
 
-enum form { FORM_TABLE, FORM_JSONL, FORM_CSV };
+enum form { FORM_TABLE, FORM_JSON, FORM_JSONL, FORM_CSV };
 
 struct arguments {
     const char *study;
@@ -24,16 +24,16 @@ struct arguments {
 static const struct argp_option options[] = {
     {"state", 't', "STATE[,...]", 0,
      "Only trials that are complete, pruned, fail, running, waiting", 0},
+    {"json", 'j', NULL, 0, "Print one JSON array, with everything", 0},
     {"jsonl", 'l', NULL, 0, "Print one JSON object a line, with everything", 0},
     {"csv", 'c', NULL, 0, "Print comma-separated values with a title line", 0},
     {0}};
 
-static void add_states(struct arguments *a, char *list, const struct argp_state *state)
+static void add_states(struct arguments *a, char *list)
 {
     for (char *word = strtok(list, ","); word; word = strtok(NULL, ","))
         if (trial_state_add(word, &a->states) < 0)
-            argp_error(state,
-                       "--state \"%s\": complete, pruned, fail, running or waiting is wanted",
+            cli_refuse("--state \"%s\": complete, pruned, fail, running or waiting is wanted",
                        word);
 }
 
@@ -43,7 +43,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
     switch (key) {
     case 't':
-        add_states(a, arg, state);
+        add_states(a, arg);
+        return 0;
+    case 'j':
+        a->form = FORM_JSON;
         return 0;
     case 'l':
         a->form = FORM_JSONL;
@@ -178,14 +181,6 @@ static void table_row(struct table *table, const struct columns *columns,
     text_release(&values);
 }
 
-static void print_jsonl(const struct hpo_trial_info *trial)
-{
-    struct writer json = {.out = stdout};
-
-    trial_json(&json, NULL, trial);
-    writer_line(&json);
-}
-
 static int list(struct hpo_store *store, struct hpo_study *study, const struct arguments *a)
 {
     struct hpo_study_info *info = NULL;
@@ -193,6 +188,7 @@ static int list(struct hpo_store *store, struct hpo_study *study, const struct a
     const struct hpo_trial_info *trial;
     struct columns columns = {0};
     struct table table = {0};
+    struct writer json = {.out = stdout};
     int code = hpo_study_info(study, &info);
 
     if (code == HPO_OK)
@@ -204,16 +200,24 @@ static int list(struct hpo_store *store, struct hpo_study *study, const struct a
         csv_titles(&columns);
     else if (a->form == FORM_TABLE)
         table_titles(&table, &columns);
+    else if (a->form == FORM_JSON)
+        writer_begin(&json, NULL, '[');
     while ((code = hpo_cursor_next_trial(cursor, &trial)) == HPO_OK) {
-        if (a->form == FORM_JSONL)
-            print_jsonl(trial);
-        else if (a->form == FORM_CSV)
+        if (a->form == FORM_CSV)
             csv_row(&columns, trial);
-        else
+        else if (a->form == FORM_TABLE)
             table_row(&table, &columns, trial);
+        else
+            trial_json(&json, NULL, trial);
+        if (a->form == FORM_JSONL)
+            writer_line(&json);
     }
     if (a->form == FORM_TABLE)
         table_print(&table, stdout);
+    if (a->form == FORM_JSON) {
+        writer_end(&json, ']');
+        writer_line(&json);
+    }
     free(columns.names);
     hpo_cursor_free(cursor);
 free_info:
