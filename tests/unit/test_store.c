@@ -308,7 +308,7 @@ Test(store, a_durable_trial_costs_one_flush_and_at_most_one_dirty_page)
     struct hpo_store *store = open_store();
     struct hpo_study *study;
     struct hpo_stat before = {0}, after;
-    char names[10][16];
+    char names[10][32];
     double pages, sectors;
     int i, k;
 
