@@ -744,6 +744,63 @@ Test(snapshot, a_writer_that_is_killed_or_fails_leaves_only_good_ones)
     state_free(writer.states[0]);
 }
 
+/* -- no memory -- */
+
+static long allocations_left;
+
+static void *limited_alloc(void *self, size_t size)
+{
+    (void)self;
+    return allocations_left-- > 0 ? malloc(size) : NULL;
+}
+
+static void *limited_realloc(void *self, void *old, size_t size)
+{
+    (void)self;
+    return allocations_left-- > 0 ? realloc(old, size) : NULL;
+}
+
+/* Every allocation fails once, when writing and when reading. */
+Test(snapshot, without_memory_nothing_is_half_written_or_half_read)
+{
+    struct hpo_os limited = *os_linux();
+    struct snapshot_entry entry;
+    struct error_detail error;
+    struct state *state, *poor;
+    long allowed;
+    int err;
+
+    fold_varied(&fold, 3);
+    entry = write_one(fold.state);
+    limited.alloc = limited_alloc;
+    limited.realloc = limited_realloc;
+    allowed = 0;
+    do {
+        memset(&error, 0, sizeof(error));
+        allocations_left = allowed++;
+        err = snapshot_open(&limited, dir, &entry, fold_uuid, &state, &error);
+        cr_assert(err == 0 || (err == HPO_NOMEM && error.code == HPO_NOMEM), "%d: %s", err,
+                  error.message);
+    } while (err < 0);
+    cr_assert_gt(allowed, 50);
+    allocations_left = 1000000;
+    assert_same_digest(state, fold.state);
+    state_free(state);
+    cr_assert_eq(state_new(&limited, fold_uuid, &poor), 0);
+    fold_tail(&fold, poor, fold.count);
+    allowed = 0;
+    do {
+        memset(&error, 0, sizeof(error));
+        allocations_left = allowed++;
+        err = snapshot_write(&limited, dir, poor, NULL, &error);
+        cr_assert(err == 0 || (err == HPO_NOMEM && error.code == HPO_NOMEM), "%d: %s", err,
+                  error.message);
+        cr_assert_leq(files(), 2, "a file is left behind");
+    } while (err < 0);
+    allocations_left = 1000000;
+    state_free(poor);
+}
+
 /* -- how long it takes -- */
 
 static double seconds(void)
