@@ -191,7 +191,7 @@ def draw_kills(rng, index, length_s):
 
 def killed_anywhere_resumes_to_the_same_study(place):
     rng = random.Random(SEED)
-    wanted = scaled(100, least=6)
+    wanted = scaled(300, least=6)
     whole = Search(place, "whole")
     begin = time.monotonic()
     whole.run([])
