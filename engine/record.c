@@ -137,8 +137,8 @@ static uint16_t flags_of(uint8_t type)
 
 /* -- encoding -- */
 
-/* The walk only reads the record when it encodes; the struct is shared with decoding, so const ends
- * here. */
+/* The walk only reads the record when it encodes; the struct is shared with decoding, so const
+ * ends here. */
 static struct record *readable(const struct record *record)
 {
     return (struct record *)(uintptr_t)record;

@@ -3,8 +3,8 @@
  *
  * Encoding and decoding are the same walk (`struct coder`): measuring, writing or reading. So what
  * is written and what is read cannot drift apart, and each rule about a field stands in one place:
- * a writer that breaks it gets HPO_INVALID, bytes that break it are HPO_CORRUPT. When encoding, the
- * walk only reads the struct.
+ * a writer that breaks it gets HPO_INVALID, bytes that break it are HPO_CORRUPT. When encoding,
+ * the walk only reads the struct.
  */
 #ifndef HPO_ENGINE_RECORD_CODER_H
 #define HPO_ENGINE_RECORD_CODER_H
@@ -42,8 +42,9 @@ void code_bytes(struct coder *c, struct bytes *field);
 void code_name(struct coder *c, struct bytes *field); /* at most RECORD_NAME_MAX (R2) */
 
 /*
- * The items of an array and how many there are. Reading, memory is taken only once at least `least`
- * bytes for each item are known to be there (R3). Writing, the caller's own items are handed back.
+ * The items of an array and how many there are. Reading, memory is taken only once at least
+ * `least` bytes for each item are known to be there (R3). Writing, the caller's own items are
+ * handed back.
  */
 void *code_items(struct coder *c, const void *items, uint32_t *count, size_t item_size,
                  size_t least);

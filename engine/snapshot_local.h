@@ -17,8 +17,8 @@ struct snapshot_meta {
     uint8_t digest[16];
 };
 
-/* Keys sort as bytes in the order of their numbers: kind and study in the first eight,
- * big-endian. */
+/* Keys sort as bytes in the order of their numbers: kind and study in the first eight, big-endian.
+ */
 void snapshot_key_encode(uint8_t to[SNAPSHOT_KEY_SIZE], const struct item *item);
 bool snapshot_key_decode(const void *key, size_t size, struct item *item);
 

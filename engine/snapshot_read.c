@@ -1,9 +1,9 @@
 /*
  * snapshot_read: from a file to a state.
  *
- * Order matters (N3): the hash of the whole file first, through our own reads; only then LMDB
- * maps it. LMDB 0.9 has no checksums and follows what it finds. Then one walk over the keys;
- * ended trials are not copied, the state points into the map and owns it.
+ * Order matters (N3): the hash of the whole file first, through our own reads; only then LMDB maps
+ * it. LMDB 0.9 has no checksums and follows what it finds. Then one walk over the keys; ended
+ * trials are not copied, the state points into the map and owns it.
  */
 #include "snapshot_local.h"
 

@@ -2,8 +2,8 @@
  * snapshot_write: from a state to a file.
  *
  * Nobody can see the file while LMDB loads it, so there are no locks and no syncs inside;
- * afterwards sync, hash, rename, sync the directory (N1). A crash before the rename leaves a
- * file that no reader looks at.
+ * afterwards sync, hash, rename, sync the directory (N1). A crash before the rename leaves a file
+ * that no reader looks at.
  */
 #include "snapshot_local.h"
 

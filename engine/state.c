@@ -2,10 +2,9 @@
  * state: batches, sessions, and which record goes where. See state.h; the map of files is in
  * state_internal.h.
  *
- * A batch is checked while it is applied, not before: a log that breaks a rule is not applied
- * in part and then used,
- * because the state refuses everything after an error. That keeps the checks beside what they
- * protect.
+ * A batch is checked while it is applied, not before: a log that breaks a rule is not applied in
+ * part and then used, because the state refuses everything after an error. That keeps the checks
+ * beside what they protect.
  */
 #include "state_internal.h"
 

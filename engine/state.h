@@ -2,8 +2,7 @@
  * state: what the log says about studies and trials, as a pure fold.
  *
  * state = fold(apply, log). Nothing here reads a clock, a file, a process id or an address; two
- * folds over the same batches answer every question alike and have the same digest, whether
- * they
+ * folds over the same batches answer every question alike and have the same digest, whether they
  * began at the first batch or at a snapshot (snapshot.h). Every rule that a log must obey is
  * checked here: a batch that breaks one is HPO_CORRUPT.
  *
@@ -12,29 +11,28 @@
  *   ended     finished: COMPLETE, PRUNED or FAIL. Never changes again.
  *   attempt   what TRIAL_BEGIN starts: the trial's id. A rolled-back attempt is kept, because
  *             earlier views show it.
- *   pool      numbers that a rollback set free, each with the id of its next attempt and the
- *             view of the last one.
+ *   pool      numbers that a rollback set free, each with the id of its next attempt and the view
+ *             of the last one.
  *   queue     trials that WAIT, by number.
  *
  * Invariants (cited as F1..F8)
- *   F1  Ids of studies and trials are 1, 2, 3 ... over the whole store and never given twice.
- *       A rollback takes the next id for the attempt to come; a queue entry that is queued
- *       again keeps its own.
+ *   F1  Ids of studies and trials are 1, 2, 3 ... over the whole store and never given twice. A
+ *       rollback takes the next id for the attempt to come; a queue entry that is queued again
+ *       keeps its own.
  *   F2  Every number below `next_number` is living or in the pool, never both.
- *   F3  The pool's highest entry has a view if it is next_number - 1: a free number that
- *       nobody needs back is forgotten.
+ *   F3  The pool's highest entry has a view if it is next_number - 1: a free number that nobody
+ *       needs back is forgotten.
  *   F4  `ended` is append-only, in the order of the log; end LSNs in it never fall.
- *   F5  An ended trial and a rolled-back attempt are each one immutable block of canonical
- *       bytes (state_blob.h).
- *   F6  Values, reports and decisions of a trial are in the order of the log, so what a view
- *       shows of them is a prefix.
- *   F7  Of the versions of a study attribute at most one is settled; each other one belongs
- *       to an unfinished trial.
+ *   F5  An ended trial and a rolled-back attempt are each one immutable block of canonical bytes
+ *       (state_blob.h).
+ *   F6  Values, reports and decisions of a trial are in the order of the log, so what a view shows
+ *       of them is a prefix.
+ *   F7  Of the versions of a study attribute at most one is settled; each other one belongs to an
+ *       unfinished trial.
  *   F8  Parameters of living trials of one name have one class (kind, log, choices).
  *
  * Ownership: everything handed out is borrowed. Pointers from state_* are valid until the next
- * state_apply_batch or state_free, except those of an ended trial (and of rolled-back
- * attempts):
+ * state_apply_batch or state_free, except those of an ended trial (and of rolled-back attempts):
  * valid until their study is deleted or the state freed.
  *
  * Threads: none may call anything during state_apply_batch; between, any number may read.
@@ -52,31 +50,31 @@ struct state;
 struct state_study;
 
 /*
- * What a writer must know. It holds log_lock and has folded everything, so what it finds here
- * is
+ * What a writer must know. It holds log_lock and has folded everything, so what it finds here is
  * what its batch will be applied to; whoever appends a batch that breaks a rule has spoilt the
  * log.
- *   ids       study and trial ids and numbers are those of state_next_*; one new number per
- *             batch.
- *   session   open, sequence + 1. SESSION_OPEN is record 0 of its batch and the only one; it
- *             ends
- * an open session of its slot, whose trials stay as they are until rolled back. SESSION_CLOSE
- *             without `keep` comes after the rollback of that session's trials.
- *   study     its name is free. Names in a declared space differ from each other.
- *   begin     view = LSN of the batch before (a retry: view and mode of state_next_begin); in
- * window mode only when the window allows it (state_finished_prefix). suggest   RUNNING; joint
- * at
- * most once, only then a note and values not asked for; no name twice; what is asked for must
- * be
- * compatible (state_param_compatible). set, report, attr   RUNNING or WAITING; set must be
- * compatible too. values    index of a choice, integral, or finite, by kind. Ranges are not
- * checked: what was enqueued may lie outside. prune     RUNNING, view below its own LSN. finish
- * RUNNING or WAITING. Any number of objectives (0 .. 64): the caller's own rule counts.
- * rollback
- * RUNNING, with the session that state_trial tells. on behalf of   a RUNNING trial of that
- * study.
- *   pieces    of a long attribute follow each other directly, in one batch.
- *   sizes     a trial holds at most STATE_TRIAL_BYTES_MAX of attributes and notes.
+ *
+ *   ids        study and trial ids and numbers are those of state_next_*; one new number per
+ *              batch.
+ *   session    open, sequence + 1. SESSION_OPEN is record 0 of its batch and the only one; it ends
+ *              an open session of its slot, whose trials stay as they are until rolled back.
+ *              SESSION_CLOSE without `keep` comes after the rollback of that session's trials.
+ *   study      its name is free. Names in a declared space differ from each other.
+ *   begin      view = LSN of the batch before (a retry: view and mode of state_next_begin); in
+ *              window mode only when the window allows it (state_finished_prefix).
+ *   suggest    RUNNING; joint at most once, only then a note and values not asked for; no name
+ *              twice; what is asked for must be compatible (state_param_compatible).
+ *   set        RUNNING or WAITING, as are report and attr; compatible, and a name that is set
+ *              again keeps its kind, log and choices.
+ *   values     index of a choice, integral, or finite, by kind. Ranges are not checked: what was
+ *              enqueued may lie outside.
+ *   prune      RUNNING, view below its own LSN.
+ *   finish     RUNNING or WAITING. Any number of objectives (0 .. 64): the caller's own rule
+ *              counts.
+ *   rollback   RUNNING, with the session that struct state_trial tells.
+ *   on behalf  of a RUNNING trial of that study.
+ *   pieces     of a long attribute follow each other directly, in one batch.
+ *   sizes      a trial holds at most STATE_TRIAL_BYTES_MAX, most of it attributes and notes.
  */
 #define STATE_TRIAL_BYTES_MAX (1u << 30)
 
@@ -87,14 +85,11 @@ int state_new(const struct hpo_os *os, const uint8_t uuid[16], struct state **ou
 void state_free(struct state *state); /* NULL is harmless */
 
 /*
- * Apply the batch after state_position. 0; HPO_CORRUPT: it breaks a rule of the log
- * (state_failure
+ * Apply the batch after state_position. 0; HPO_CORRUPT: it breaks a rule of the log (state_failure
  * says which record and which rule); HPO_UNSUPPORTED: a record of a newer version; HPO_NOMEM.
- * After
- * an error the state is unusable: every later call of state_apply_batch answers the same error,
- * and
- * nothing else may be asked; free it and fold anew. Fits log_read: pass the state through the
- * arg.
+ * After an error the state is unusable: every later call of state_apply_batch answers the same
+ * error, and nothing else may be asked; free it and fold anew. Fits log_read: pass the state
+ * through the arg.
  */
 int state_apply_batch(struct state *state, const struct log_batch *batch);
 
@@ -102,17 +97,15 @@ int state_apply_batch(struct state *state, const struct log_batch *batch);
 struct log_position state_position(const struct state *state);
 void state_uuid(const struct state *state, uint8_t out[16]);
 
-/* Why state_apply_batch failed; lsn and message ("12.3 TRIAL_FINISH: ..."). code is 0 if it did
- * not. */
+/* Why state_apply_batch failed; lsn and message ("record 12.3 TRIAL_FINISH: ..."). code is 0 if it
+ * did not. */
 const struct error_detail *state_failure(const struct state *state);
 
-/* XXH3-128, big-endian, of the canonical encoding of everything (docs/format.md, "The digest of
- * a
+/* XXH3-128, big-endian, of the canonical encoding of everything (docs/format.md, "The digest of a
  * state"). Costs the unfinished and the small things, not the ended trials. 0, HPO_NOMEM. */
 int state_digest(struct state *state, uint8_t out[16]);
 
-/* Walk the whole structure and check F1..F8 and every count and index against what they speak
- * of.
+/* Walk the whole structure and check F1..F8 and every count and index against what they speak of.
  * 0, or HPO_CORRUPT with a message. For tests and fsck. */
 int state_check(struct state *state, struct error_detail *error);
 
@@ -139,8 +132,7 @@ const struct state_session *state_session_at(const struct state *state, size_t i
 const struct state_session *state_session_find(const struct state *state, uint64_t session);
 const struct state_session *state_session_by_slot(const struct state *state, uint32_t slot);
 
-/* An ended session's end LSN and last sequence, to tell what arrived of it. 0, HPO_NOT_FOUND.
- */
+/* An ended session's end LSN and last sequence, to tell what arrived of it. 0, HPO_NOT_FOUND. */
 int state_session_ended(const struct state *state, uint64_t session, uint64_t *end_lsn,
                         uint32_t *sequence);
 
@@ -154,11 +146,9 @@ const struct state_study *state_study_after(const struct state *state, uint64_t 
 uint64_t state_study_count(const struct state *state);
 
 uint64_t state_study_id(const struct state_study *study);
-/* LSN of its STUDY_CREATE or last STUDY_CONFIG: what was made from the configuration goes by
- * it. */
+/* LSN of its STUDY_CREATE or last STUDY_CONFIG: what was made from the configuration goes by it. */
 uint64_t state_study_config_lsn(const struct state_study *study);
-/* The study as it is configured now: STUDY_CREATE with all STUDY_CONFIG applied. Compare
- * encoded
+/* The study as it is configured now: STUDY_CREATE with all STUDY_CONFIG applied. Compare encoded
  * for equality. */
 const struct record_study_create *state_study_config(const struct state_study *study);
 
@@ -185,10 +175,8 @@ struct state_param {
 };
 
 /* Definitions by number: PARAM_DEFINE gives them, and a declared space (STUDY_CREATE,
- * STUDY_CONFIG)
- * defines what it names and is not yet defined, in its order, without further records. They
- * survive
- * rollback. */
+ * STUDY_CONFIG) defines what it names and is not yet defined, in its order, without further
+ * records. They survive rollback. */
 uint32_t state_param_count(const struct state_study *study);
 const struct state_param *state_param_at(const struct state_study *study,
                                          uint32_t number); /* NULL beyond the last */
@@ -249,17 +237,14 @@ struct state_attr {
 enum { TRIAL_ROLLED_BACK = 5 /* an attempt that never happened */ };
 
 /* One trial or attempt as it stands. A free number that is listed: state WAITING, id of the
- * attempt
- * to come, all else empty. */
+ * attempt to come, all else empty. */
 struct state_trial {
     uint64_t study, number, id;
-    uint64_t
-        created_lsn; /* batch that gave number and id: TRIAL_ENQUEUE, TRIAL_IMPORT or TRIAL_BEGIN */
+    uint64_t created_lsn;        /* batch that gave number and id: enqueue, import or begin */
     uint64_t begin_lsn, end_lsn; /* 0: not yet. end_lsn of a rolled-back attempt: the rollback's */
     uint64_t view;               /* WAITING: of the rolled-back attempt, if `retry` */
     uint64_t session;            /* 0: detached, or waiting, or imported as finished */
-    uint64_t
-        on_behalf; /* WAITING or RUNNING: enqueued on behalf of this unfinished trial; 0: settled */
+    uint64_t on_behalf;          /* unfinished: of whom it was enqueued on behalf; 0: settled */
     struct record_time begin, end;
     uint8_t state;  /* enum record_trial_state, TRIAL_ROLLED_BACK */
     uint8_t mode;   /* enum record_view_mode */
@@ -272,8 +257,7 @@ struct state_trial {
     bool retry; /* WAITING: begin it with `view` and `mode` */
     uint32_t objective_count, value_count, report_count, decision_count, attr_count;
     const double *objectives;
-    const struct state_value
-        *values; /* order of the log; each name at most once among ASKED, JOINT-only, FIXED each */
+    const struct state_value *values;   /* order of the log; a name once per kind of entry */
     const struct state_report *reports; /* order of first report, each step once */
     const struct state_decision *decisions;
     const struct state_attr *attrs; /* order of first setting */
@@ -286,14 +270,11 @@ struct state_trial {
 /* By number. 0, HPO_NOT_FOUND (not listed). */
 int state_trial_by_number(const struct state_study *study, uint64_t number,
                           struct state_trial *out);
-/* By id, over all studies. 0; HPO_ROLLED_BACK with *out the attempt (the latest, if a queue
- * entry
- * was never queued again); HPO_NOT_FOUND. An attempt on a queue entry has the entry's id: a
- * handle
+/* By id, over all studies. 0; HPO_ROLLED_BACK with *out the attempt (the latest, if a queue entry
+ * was never queued again); HPO_NOT_FOUND. An attempt on a queue entry has the entry's id: a handle
  * must compare begin_lsn too, it may have been rolled back and begun again. */
 int state_trial_by_id(const struct state *state, uint64_t id, struct state_trial *out);
-/* RUNNING trials of all studies, by id: the first one above *cursor, which is moved to it
- * (begin
+/* RUNNING trials of all studies, by id: the first one above *cursor, which is moved to it (begin
  * with 0). false: no more. */
 bool state_running_next(const struct state *state, uint64_t *cursor, struct state_trial *out);
 
@@ -311,8 +292,7 @@ int state_trial_value(const struct state_study *study, const struct state_trial 
 /* -- what comes next -- */
 
 /* What the next TRIAL_BEGIN must say: the lowest number that waits (queue or pool), else a new
- * one.
- */
+ * one. */
 struct state_begin {
     uint64_t number, trial;
     bool popped; /* the queue entry with this id */
@@ -330,16 +310,14 @@ void state_next_enqueue(const struct state *state, const struct state_study *stu
 /* -- study attributes, sampler state, foreign generators -- */
 
 /* In order of first setting, removed ones left out. Values as now: what running trials wrote
- * counts
- * until undone. */
+ * counts until undone. */
 struct state_study_attr {
     uint8_t space; /* enum record_attr_space */
     struct bytes key, value;
     uint64_t lsn;       /* of this value */
     uint64_t on_behalf; /* unfinished trial that it is undone with; 0: settled */
 };
-/* The first visible attribute at or after *cursor, which is moved behind it (begin with 0).
- * false:
+/* The first visible attribute at or after *cursor, which is moved behind it (begin with 0). false:
  * no more. */
 bool state_study_attr_next(const struct state_study *study, size_t *cursor,
                            struct state_study_attr *out);
@@ -352,8 +330,7 @@ bool state_sampler_part_next(const struct state_study *study, size_t *cursor,
                              struct state_study_attr *out);
 int state_sampler_part_find(const struct state_study *study, struct bytes name,
                             struct state_study_attr *out);
-/* Where a foreign generator stands: position + words of its last DRAW that was not rolled back.
- * 0,
+/* Where a foreign generator stands: position + words of its last DRAW that was not rolled back. 0,
  * HPO_NOT_FOUND. */
 int state_foreign_position(const struct state_study *study, uint32_t label, uint64_t *position);
 
@@ -373,28 +350,23 @@ struct state_trial_list {
 };
 void state_trial_list_release(struct state_trial_list *list);
 /* The trials running in the log view `view`, by number: begun by that LSN and neither ended nor
- * rolled back by it, each cut to what it had been given by then (state_trial_cut), state
- * RUNNING.
+ * rolled back by it, each cut to what it had been given by then (state_trial_cut), state RUNNING.
  * Leaves out number `except` (the asking trial; UINT64_MAX: none). Costs what ended since the
- * view.
- * 0, HPO_NOMEM. */
+ * view. 0, HPO_NOMEM. */
 int state_view_running(const struct state_study *study, uint64_t view, uint64_t except,
                        struct state_trial_list *list);
-/* Leave of values, reports, decisions and note what was given by `view`; end what happened
- * later.
+/* Leave of values, reports, decisions and note what was given by `view`; end what happened later.
  */
 void state_trial_cut(struct state_trial *trial, uint64_t view);
 
-/* The lowest number that has not finished: 0 .. n - 1 all have. Trial k of window W may begin
- * if it
- * is 0 .. W - 1 or k - W < n, and sees exactly the numbers 0 .. k - W (state_trial_by_number).
+/* The lowest number that has not finished: 0 .. n - 1 all have. Trial k of window W may begin if
+ * it is 0 .. W - 1 or k - W < n, and sees exactly the numbers 0 .. k - W (state_trial_by_number).
  */
 uint64_t state_finished_prefix(const struct state_study *study);
 
 /* -- best -- */
 
-/* Number of the best COMPLETE trial, the lowest among equals. 0, HPO_NOT_FOUND, HPO_INVALID
- * (not
+/* Number of the best COMPLETE trial, the lowest among equals. 0, HPO_NOT_FOUND, HPO_INVALID (not
  * exactly one direction). */
 int state_best(const struct state_study *study, uint64_t *number);
 /* Numbers of the Pareto front, ascending; borrowed until the next apply or state_pareto of this

@@ -2,12 +2,10 @@
  * state_attr: values of a study that can be undone: attributes, a sampler's named parts, where
  * foreign generators stand.
  *
- * Each key has versions in the order of the log, at most one per writer. Nobody can undo a
- * settled version, so a later
- * settled one replaces it; a version of an unfinished trial is settled or taken away when that
- * trial ends. The value that shows is that of the
- * last version, and the key's place in the order is that of the first setting that still
- * counts, so that after an undo
+ * Each key has versions in the order of the log, at most one per writer. Nobody can undo a settled
+ * version, so a later settled one replaces it; a version of an unfinished trial is settled or
+ * taken away when that trial ends. The value that shows is that of the last version, and the key's
+ * place in the order is that of the first setting that still counts, so that after an undo
  * everything is as if the writer had never been there. Removing a key hides it; it keeps its
  * place.
  */
@@ -334,9 +332,8 @@ int on_behalf_of(struct state *state, const struct state_study *study, uint64_t 
 }
 
 /*
- * Put a long attribute together. 1: this was its last piece, *value is all of it; 0: more to
- * come. A whole value (one
- * piece) is passed through.
+ * Put a long attribute together. 1: this was its last piece, *value is all of it; 0: more to come.
+ * A whole value (one piece) is passed through.
  */
 static int take_piece(struct state *state, bool of_study, uint64_t target, uint64_t on_behalf,
                       const struct record_attr *attr, struct bytes *value)
@@ -437,8 +434,8 @@ int apply_sampler_state(struct state *state, const struct record_sampler_state *
     return err;
 }
 
-/* The words of our own streams need no memory; a foreign generator stands where its last draw
- * left it. */
+/* The words of our own streams need no memory; a foreign generator stands where its last draw left
+ * it. */
 int apply_draw(struct state *state, const struct record_draw *record)
 {
     struct state_study *study = study_get(state, record->study);

@@ -1,18 +1,16 @@
 /*
- * state_blob: see state_blob.h. The header is written and read field by field; the arrays are
- * used
+ * state_blob: see state_blob.h. The header is written and read field by field; the arrays are used
  * in place, so their structs' layout is pinned here.
  *
- *      0 size u32 | 4 version u8 (1) | 5 state u8 | 6 mode u8 | 7 reason u8
- *      8 study | 16 number | 24 id | 32 created LSN | 40 begin LSN | 48 end LSN | 56 view | 64
- * session | 72 on behalf of | 80 begin time | 88 end time (u64 and i64) 96 begin kind u8 | 97
- * end
- * kind u8 | 98 flags u16 100 objectives | 104 values | 108 reports | 112 decisions | 116
- * attributes
- * | 120 heap bytes | 124 note bytes (u32 each) | 128 LSN of the note u64 136 objectives f64
- * each |
- * values 24 each | reports 32 each | decisions 40 each | attributes 32 each | heap | zeros to a
- * multiple of 8
+ *   0    size u32 | 4 version u8 (1) | 5 state u8 | 6 mode u8 | 7 reason u8
+ *   8    study | 16 number | 24 id | 32 created LSN | 40 begin LSN | 48 end LSN | 56 view |
+ *        64 session | 72 on behalf of (u64 each)
+ *   80   begin time | 88 end time (i64 each) | 96 begin kind u8 | 97 end kind u8 | 98 flags u16
+ *   100  objectives | 104 values | 108 reports | 112 decisions | 116 attributes | 120 heap bytes |
+ *        124 note bytes (u32 each)
+ *   128  LSN of the note u64
+ *   136  objectives f64 each | values 24 each | reports 32 each | decisions 40 each |
+ *        attributes 32 each | heap | zeros to a multiple of 8
  */
 #include "state_blob.h"
 

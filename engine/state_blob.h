@@ -1,19 +1,16 @@
 /*
- * state_blob: an ended trial or a rolled-back attempt as one immutable block of canonical
- * bytes.
+ * state_blob: an ended trial or a rolled-back attempt as one immutable block of canonical bytes.
  *
- * A header, then arrays of fixed-size entries, then a heap with notes, keys and values, padded
- * to
- * 8: ready to be read where it lies, in memory or in a snapshot's map. Unfinished trials have
- * the
+ * A header, then arrays of fixed-size entries, then a heap with notes, keys and values, padded to
+ * 8: ready to be read where it lies, in memory or in a snapshot's map. Unfinished trials have the
  * same form in snapshots and digests. Bytes: docs/format.md, "A trial's block".
  *
  * Invariants
- *   T1  One trial, one block: equal trials have equal bytes. The heap has no gaps, overlaps
- *       or leftovers; its order is note, notes of decisions, key and value of each attribute.
+ *   T1  One trial, one block: equal trials have equal bytes. The heap has no gaps, overlaps or
+ *       leftovers; its order is note, notes of decisions, key and value of each attribute.
  *   T2  A block that blob_verify accepted can be read without a further look at bounds.
- *   T3  Blocks lie on addresses that are multiples of 8. The machine is little-endian
- *       (checked when compiling).
+ *   T3  Blocks lie on addresses that are multiples of 8. The machine is little-endian (checked
+ *       when compiling).
  */
 #ifndef HPO_ENGINE_STATE_BLOB_H
 #define HPO_ENGINE_STATE_BLOB_H
@@ -27,8 +24,7 @@ size_t blob_size(const struct state_trial *trial);
 /* Write it, blob_size bytes. */
 void blob_encode(uint8_t *to, const struct state_trial *trial);
 
-/* Whether the bytes are one block, whole and canonical (T1, T2). Knows nothing about the study.
- */
+/* Whether the bytes are one block, whole and canonical (T1, T2). Knows nothing about the study. */
 bool blob_verify(const uint8_t *bytes, size_t size);
 
 /* A verified block as a trial; pointers go into the block. */

@@ -52,8 +52,8 @@ static int check_list(struct check *check, const struct state_study *study,
     return 0;
 }
 
-/* Every unfinished trial's content as a block that verifies: order of the log, sizes, flags
- * (F6). */
+/* Every unfinished trial's content as a block that verifies: order of the log, sizes, flags (F6).
+ */
 static int check_content(struct check *check, const struct state_study *study,
                          const struct live_list *list)
 {

@@ -2,9 +2,9 @@
  * state_end: how trials end: finish, roll back, and what becomes of their numbers.
  *
  * A trial that finishes becomes a block and never changes again. One that is rolled back never
- * happened: its number goes back to the pool with its view (or the queue entry that it had
- * taken waits again), what it wrote on the study is undone, what it enqueued and still waits
- * vanishes. Only its block remains, among the attempts, for earlier views.
+ * happened: its number goes back to the pool with its view (or the queue entry that it had taken
+ * waits again), what it wrote on the study is undone, what it enqueued and still waits vanishes.
+ * Only its block remains, among the attempts, for earlier views.
  */
 #include "state_internal.h"
 

@@ -4,8 +4,7 @@
  *
  *   state.c          batches, sessions, which record goes where
  *   state_study.c    studies and parameters
- *   state_attr.c     what of a study can be undone: attributes, sampler parts, foreign
- *                    generators
+ *   state_attr.c     what of a study can be undone: attributes, sampler parts, foreign generators
  *   state_trial.c    enqueue, begin, import
  *   state_live.c     unfinished trials and what they are given
  *   state_end.c      finish, roll back, the pool
@@ -103,8 +102,7 @@ struct pool_entry {
     uint8_t mode;
 };
 
-/* What a number or an id leads to: a pointer with its kind in the low bits (everything is
- * aligned
+/* What a number or an id leads to: a pointer with its kind in the low bits (everything is aligned
  * to 8). */
 typedef uintptr_t trial_link;
 enum { LINK_BLOCK = 0, LINK_LIVE = 1, LINK_POOL = 2 /* the study, by id only */, LINK_KIND = 3 };
@@ -262,8 +260,7 @@ int param_define(struct state *state, const struct record_param_define *record);
 struct state_study *study_get(const struct state *state, uint64_t id);
 void study_free(struct state_study *study);
 /* A study in the state's lists, configured as `config` says (copied), without parameters or
- * trials.
- */
+ * trials. */
 int study_add(struct state *state, const struct record_study_create *config,
               struct state_study **out);
 /* Its configuration as an encoded STUDY_CREATE record. */
@@ -337,8 +334,7 @@ int apply_trial_attr(struct state *state, const struct record_trial_attr *record
 /* An unfinished trial without content, in no list. NULL: no memory. */
 struct live_trial *live_new(struct state_study *study, uint64_t number, uint64_t id);
 void live_free(struct live_trial *live);
-/* Everything of a verified block, into an empty trial. 0, HPO_NOMEM, HPO_CORRUPT (a step
- * twice). */
+/* Everything of a verified block, into an empty trial. 0, HPO_NOMEM, HPO_CORRUPT (a step twice). */
 int live_read_block(struct live_trial *live, const uint8_t *block);
 /* The unfinished trial with this id; NULL: none. */
 struct live_trial *live_get(const struct state *state, uint64_t id);
@@ -379,8 +375,8 @@ void best_update(struct state_study *study, const uint8_t *block);
 /* -- state_items.c, state_load.c: the state as keyed pieces, for the digest and for snapshots
  * -- */
 
-/* Keys are three numbers, in this order: kind, study, ordinal. Every value's size is a multiple
- * of 8. */
+/* Keys are three numbers, in this order: kind, study, ordinal. Every value's size is a multiple of
+ * 8. */
 enum item_kind {
     ITEM_META = 0,           /* of a snapshot's file; not of the state */
     ITEM_STATE = 1,          /* one */
@@ -405,8 +401,8 @@ struct item {
 
 typedef int (*item_fn)(void *arg, const struct item *item);
 
-/* Every item in the order of keys; `blocks` false: without ENDED and ATTEMPT, whose chains
- * stand in STUDY. A non-zero result ends the walk and is returned. HPO_NOMEM. */
+/* Every item in the order of keys; `blocks` false: without ENDED and ATTEMPT, whose chains stand
+ * in STUDY. A non-zero result ends the walk and is returned. HPO_NOMEM. */
 int state_items(struct state *state, bool blocks, item_fn fn, void *arg);
 
 /* The digest is a chain over the items without blocks, beginning with zero. */

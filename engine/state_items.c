@@ -2,9 +2,9 @@
  * state_items: the state as keyed pieces: what snapshots hold and what the digest is taken of.
  *
  * One canonical encoding serves both, so that a snapshot that reads back to the same digest is
- * known to have lost nothing. Ended trials and attempts stand in the digest by a chain over
- * their blocks that is kept up to date as they end. Left out of the digest, and of the state
- * proper: the store's uuid and the log's chain. Bytes: docs/format.md, "Snapshots".
+ * known to have lost nothing. Ended trials and attempts stand in the digest by a chain over their
+ * blocks that is kept up to date as they end. Left out of the digest, and of the state proper: the
+ * store's uuid and the log's chain. Bytes: docs/format.md, "Snapshots".
  */
 #include "state_internal.h"
 

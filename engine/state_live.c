@@ -1,6 +1,6 @@
 /*
- * state_live: an unfinished trial: a struct with growing arrays in the order of the log (F6),
- * and what it is given.
+ * state_live: an unfinished trial: a struct with growing arrays in the order of the log (F6), and
+ * what it is given.
  */
 #include "state_internal.h"
 
@@ -291,10 +291,9 @@ int apply_suggest(struct state *state, const struct record_suggest *record)
     return 0;
 }
 
-/* Other people's samplers may set a name again: the place stays, the value changes. The class
- * does
- * not, even if this trial is the only one: it may have to be queued again with what it had
- * before. */
+/* Other people's samplers may set a name again: the place stays, the value changes. The class does
+ * not, even if this trial is the only one: it may have to be queued again with what it had before.
+ */
 static int param_set_again(struct live_trial *live, struct state_value *entry,
                            const struct record_value *value)
 {

@@ -1,10 +1,10 @@
 /*
  * state_load: a state from its items, as a snapshot holds them.
  *
- * The items come from a file whose hash is right, which says that nobody damaged it, not that
- * we wrote it. So nothing is used as an index, a count or a pointer before it is checked, and
- * what is not checked here (that the whole is what some log would have led to) shows in the
- * digest, which the caller compares.
+ * The items come from a file whose hash is right, which says that nobody damaged it, not that we
+ * wrote it. So nothing is used as an index, a count or a pointer before it is checked, and what is
+ * not checked here (that the whole is what some log would have led to) shows in the digest, which
+ * the caller compares.
  */
 #include "state_internal.h"
 
@@ -284,8 +284,8 @@ static int check_block(struct load *load, const uint8_t *data, size_t size, stru
     return 0;
 }
 
-/* Blocks are read where they are, if that is for good and on a multiple of 8 (T3). NULL: no memory.
- */
+/* Blocks are read where they are, if that is for good and on a multiple of 8 (T3). NULL: no
+ * memory. */
 static const uint8_t *keep_block(struct load *load, const struct item *item)
 {
     uint8_t *copy;
@@ -323,8 +323,8 @@ static int load_ended(struct load *load, const struct item *item)
     return block ? ended_add(study, block) : HPO_NOMEM;
 }
 
-/* What an id leads to can be replaced by a later attempt, or by what waits or runs again under
- * it. */
+/* What an id leads to can be replaced by a later attempt, or by what waits or runs again under it.
+ */
 static bool id_open(const struct state *state, uint64_t id)
 {
     trial_link link = (trial_link)map_get(&state->trials_by_id, id);

@@ -1,8 +1,6 @@
 /*
- * state_memory: see state_memory.h. The map is open addressing with linear probing; removal
- * moves
- * later entries of the run back, so there are no tombstones and lookups stay short however
- * often
+ * state_memory: see state_memory.h. The map is open addressing with linear probing; removal moves
+ * later entries of the run back, so there are no tombstones and lookups stay short however often
  * trials come and go.
  */
 #include "state_memory.h"

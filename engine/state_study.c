@@ -1,11 +1,10 @@
 /*
  * state_study: studies and their parameters.
  *
- * A study's configuration is kept as the bytes of a STUDY_CREATE record and decoded from them:
- * one form for what was
- * created, what was changed later, snapshots and digests. A parameter is a pair of name and
- * distribution, likewise kept as its bytes,
- * which are what two definitions are compared by.
+ * A study's configuration is kept as the bytes of a STUDY_CREATE record and decoded from them: one
+ * form for what was created, what was changed later, snapshots and digests. A parameter is a pair
+ * of name and distribution, likewise kept as its bytes, which are what two definitions are
+ * compared by.
  */
 #include "state_internal.h"
 

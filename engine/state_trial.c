@@ -1,9 +1,8 @@
 /*
  * state_trial: how trials come to be: enqueue, begin, import.
  *
- * A new trial takes a number from the pool or the next one (F1, F2). A queue entry that is
- * taken keeps its block as it
- * waited, so that a rollback can queue it again as if nothing had happened.
+ * A new trial takes a number from the pool or the next one (F1, F2). A queue entry that is taken
+ * keeps its block as it waited, so that a rollback can queue it again as if nothing had happened.
  */
 #include "state_internal.h"
 
@@ -34,8 +33,8 @@ int number_take(struct state_study *study, uint64_t number)
     return 0;
 }
 
-/* A number for a new trial: one from the pool, then *taken is what the pool had, or the next
- * one. */
+/* A number for a new trial: one from the pool, then *taken is what the pool had, or the next one.
+ */
 static int number_claim(struct state_study *study, uint64_t number, uint64_t id,
                         struct pool_entry *taken)
 {

@@ -1,9 +1,9 @@
 /*
  * state_view: what a study looked like at an earlier LSN, and which of its trials are best.
  *
- * A log view is a prefix of the ended trials and the attempts that ran at that moment. Those
- * are found among what runs now and what ended or was rolled back since, so a view a little
- * behind the newest costs little.
+ * A log view is a prefix of the ended trials and the attempts that ran at that moment. Those are
+ * found among what runs now and what ended or was rolled back since, so a view a little behind the
+ * newest costs little.
  */
 #include "state_internal.h"
 
@@ -177,8 +177,8 @@ static bool dominates(const struct state_study *study, const struct state_trial 
     return ahead;
 }
 
-/* The front with one more trial: nothing if it is dominated, else without those that it
- * dominates. */
+/* The front with one more trial: nothing if it is dominated, else without those that it dominates.
+ */
 static int front_add(struct state_study *study, const uint8_t *block)
 {
     struct state_trial trial, member;

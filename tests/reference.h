@@ -4,8 +4,8 @@
  *
  * It takes the same records as engine/state.c and answers the same questions, so that the two can
  * be compared. It knows no errors: it is given only what a log may say. What can be undone is kept
- * as a list of events with a mark, what has been is never taken away, and every answer is looked up
- * among all there is.
+ * as a list of events with a mark, what has been is never taken away, and every answer is looked
+ * up among all there is.
  */
 #ifndef HPO_TESTS_REFERENCE_H
 #define HPO_TESTS_REFERENCE_H

@@ -1,5 +1,6 @@
 /*
- * fold_fixture: see fold_fixture.h. Chains are made as in the log, so that positions are real ones.
+ * fold_fixture: see fold_fixture.h. Chains are made as in the log, so that positions are real
+ * ones.
  */
 #include "fold_fixture.h"
 

@@ -41,8 +41,8 @@ int fold_session(struct fold *fold, uint32_t slot);
 /* A new state with the batches up to `lsn`. */
 struct state *fold_again(const struct fold *fold, uint64_t lsn);
 
-/* The same state by way of its items, as a snapshot would bring it back; asserts that the digest is
- * the same and that it checks. */
+/* The same state by way of its items, as a snapshot would bring it back; asserts that the digest
+ * is the same and that it checks. */
 struct state *fold_reload(const struct fold *fold, struct state *from);
 
 /* Apply the kept batches behind `state` up to `lsn`. */

@@ -1,8 +1,8 @@
 /*
  * The fold against the reference model.
  *
- * Goal: no history of records makes the fold answer otherwise than lists that are searched from the
- * front; and the state that a snapshot brings back, with the rest of the log behind it, is the
+ * Goal: no history of records makes the fold answer otherwise than lists that are searched from
+ * the front; and the state that a snapshot brings back, with the rest of the log behind it, is the
  * state that the whole log leads to. Method: random histories, several workers, sessions that die,
  * trials that are rolled back, queue entries on behalf of others; after every batch the cheap
  * questions, now and then all of them. A failure prints the seed of its history.
