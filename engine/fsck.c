@@ -19,7 +19,7 @@
 
 #define ATTEMPTS_MAX 8
 #define PAUSE_US 1000
-#define PAUSES_MAX 10000
+#define PAUSES_MAX 1000     /* then the files are looked at, whoever is stuck in recovery */
 #define PROGRESS_EVERY 4096 /* batches */
 
 void fsck_report(struct fsck *f, enum hpo_fsck_severity severity, const char *code,

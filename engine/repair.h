@@ -7,8 +7,8 @@
  *
  * Invariants
  *   Q1  Nothing at or below H is given up: the verdict is CORRUPT_TAIL, so p >= H.
- *   Q2  Until the new segment's name is durable the store is as before; from then on it is
- * repaired. Q3  The new epoch is above every one seen, in headers, slots and quarantine.
+ *   Q2  Until the new segment's name is durable the store is as before; then it is repaired.
+ *   Q3  The new epoch is above every one seen, in headers, slots and quarantine.
  */
 #ifndef HPO_ENGINE_REPAIR_H
 #define HPO_ENGINE_REPAIR_H
