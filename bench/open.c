@@ -113,11 +113,14 @@ static struct opened open_often(const char *how, unsigned flags, unsigned times)
     for (i = 0; i < times; i++) {
         opened = open_once(flags);
         seconds[i] = opened.seconds;
+        cpu[i] = opened.cpu;
     }
     quartiles = bench_quartiles(seconds, times);
-    printf("open %-28s %7.1f ms (quartiles %.1f to %.1f, %u opens)\n", how, quartiles.median * 1e3,
-           quartiles.low * 1e3, quartiles.high * 1e3, times);
     opened.seconds = quartiles.median;
+    opened.cpu = bench_quartiles(cpu, times).median;
+    printf("open %-28s %7.1f ms (quartiles %.1f to %.1f, %u opens), %.1f ms of a core\n", how,
+           quartiles.median * 1e3, quartiles.low * 1e3, quartiles.high * 1e3, times,
+           opened.cpu * 1e3);
     return opened;
 }
 
