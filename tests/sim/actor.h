@@ -12,13 +12,15 @@
 #include "error.h"
 #include "fault/sim.h"
 #include "ledger.h"
+#include "tale.h"
 
 #define ACTOR_STORE "/store"
 
 /* One run: a machine and what happened on it. */
 struct world {
     struct sim *sim;
-    struct ledger ledger;
+    struct ledger ledger; /* of scenarios over log.h */
+    struct tale tale;     /* of scenarios over hpo.h */
     uint64_t segment_first, segment_max;
     bool calls_may_fail; /* one will; what was read may be lost with a failed flush */
     bool power_was_lost; /* this machine has come up after one */

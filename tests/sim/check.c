@@ -67,7 +67,7 @@ static void open_again(struct sim_process *process, void *arg)
     actor_close(&actor);
 }
 
-static const char *call(struct world *world, sim_fn fn)
+const char *check_call(struct world *world, sim_fn fn)
 {
     static const char *const outcomes[] = {[SIM_DEADLOCK] = "hang: everybody waits for ever",
                                            [SIM_LIMIT] = "hang: no end is in sight"};
@@ -82,11 +82,11 @@ static const char *call(struct world *world, sim_fn fn)
 
 const char *check_image(struct world *world, bool look_first)
 {
-    const char *wrong = look_first ? call(world, look) : NULL;
+    const char *wrong = look_first ? check_call(world, look) : NULL;
 
     if (!wrong)
-        wrong = call(world, recover_and_commit);
+        wrong = check_call(world, recover_and_commit);
     if (!wrong)
-        wrong = call(world, open_again);
+        wrong = check_call(world, open_again);
     return wrong;
 }

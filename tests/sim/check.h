@@ -16,4 +16,7 @@
  */
 const char *check_image(struct world *world, bool look_first);
 
+/* The function as a process of its own, on the caller's stack. NULL, or what is wrong. */
+const char *check_call(struct world *world, sim_fn fn);
+
 #endif

@@ -209,12 +209,21 @@ static void boot(struct search *search, const struct world *from, struct sim_cut
                           .depth = from->depth + 1};
     out->sim = sim_cut_boot(cut, &options);
     ledger_at(&from->ledger, effect, &out->ledger);
+    tale_at(&from->tale, effect, &out->tale);
 }
 
 static void world_end(struct world *world)
 {
     sim_free(world->sim);
     ledger_free(&world->ledger);
+    tale_free(&world->tale);
+}
+
+static const char *check(const struct search *search, struct world *image, bool look_first)
+{
+    const struct scenario *scenario = search->how->scenario;
+
+    return scenario->check ? scenario->check(image, look_first) : check_image(image, look_first);
 }
 
 static bool fails(struct search *search, const struct world *from, struct sim_cut *cut,
@@ -225,7 +234,7 @@ static bool fails(struct search *search, const struct world *from, struct sim_cu
 
     sim_cut_choose(cut, &level->mask);
     boot(search, from, cut, level->cut, &image);
-    wrong = check_image(&image, true);
+    wrong = check(search, &image, true);
     if (wrong)
         snprintf(reason, 512, "%s", wrong);
     world_end(&image);
@@ -277,7 +286,8 @@ static void look_at_image(struct search *search, const struct world *from, struc
     unsigned one_in = search->how->scenario->nested_one_in;
     uint64_t hash = sim_cut_choose(cut, mask);
     uint64_t key =
-        hash * UINT64_C(0x9E3779B97F4A7C15) ^ ledger_obligations(&from->ledger, level->cut);
+        hash * UINT64_C(0x9E3779B97F4A7C15) ^
+        (ledger_obligations(&from->ledger, level->cut) + tale_obligations(&from->tale, level->cut));
     const char *wrong;
     struct world image;
 
@@ -295,7 +305,7 @@ static void look_at_image(struct search *search, const struct world *from, struc
         if (search->how->keep)
             keep_image(search, image.sim);
     }
-    wrong = check_image(&image, hash % 4 == 0);
+    wrong = check(search, &image, hash % 4 == 0);
     if (wrong) {
         char reason[512];
 
@@ -463,6 +473,7 @@ static bool run(struct search *search, const struct run_seed *seed, struct world
         (struct world){.segment_first = scenario->segment_first ? scenario->segment_first : 8192,
                        .segment_max = scenario->segment_max ? scenario->segment_max : 32768,
                        .calls_may_fail = seed->event.kind == SIM_FAIL_CALL};
+    tale_begin(&world->tale);
     world->sim = sim_new(&options);
     scenario->start(world);
     outcome = sim_run(world->sim);

@@ -16,13 +16,14 @@ enum { EVENTS_KILL = 1, EVENTS_STOP = 2, EVENTS_FAIL = 4, EVENTS_KILL_WITHIN = 8
 
 struct scenario {
     const char *name;
-    const char *what;                   /* one line */
-    void (*start)(struct world *world); /* make the processes */
-    unsigned schedules;                 /* how many seeds without an event, at scale 1 */
-    unsigned more_schedules;            /* how many more without a power loss; all below 65,536 */
-    unsigned events;                    /* EVENTS_*: at every step, one run each */
-    unsigned event_stride;              /* at scale 1 every so many steps; 0: 1 */
-    unsigned nested_one_in; /* one of so many images is cut again during its recovery; 0: none */
+    const char *what;                                           /* one line */
+    void (*start)(struct world *world);                         /* make the processes */
+    const char *(*check)(struct world *world, bool look_first); /* of an image; NULL: check_image */
+    unsigned schedules;      /* how many seeds without an event, at scale 1 */
+    unsigned more_schedules; /* how many more without a power loss; all below 65,536 */
+    unsigned events;         /* EVENTS_*: at every step, one run each */
+    unsigned event_stride;   /* at scale 1 every so many steps; 0: 1 */
+    unsigned nested_one_in;  /* one of so many images is cut again during its recovery; 0: none */
     uint64_t segment_first, segment_max; /* bytes; 0: 8 KiB and 32 KiB */
     bool cuts_at_bytes; /* of killed writes; no images then: the rule for buffers exists because of
                            them */

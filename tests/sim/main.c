@@ -77,11 +77,22 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     }
 }
 
+static const struct scenario *scenario_at(unsigned index)
+{
+    return index < scenario_count ? &scenarios[index] : &store_scenarios[index - scenario_count];
+}
+
+static unsigned all_count(void)
+{
+    return scenario_count + store_scenario_count;
+}
+
 static const struct scenario *find_scenario(const char *name, size_t length)
 {
-    for (unsigned i = 0; i < scenario_count; i++)
-        if (strlen(scenarios[i].name) == length && strncmp(scenarios[i].name, name, length) == 0)
-            return &scenarios[i];
+    for (unsigned i = 0; i < all_count(); i++)
+        if (strlen(scenario_at(i)->name) == length &&
+            strncmp(scenario_at(i)->name, name, length) == 0)
+            return scenario_at(i);
     return NULL;
 }
 
@@ -134,28 +145,38 @@ static void add_report(struct report *sum, const struct report *report)
 
 static int list(void)
 {
-    for (unsigned i = 0; i < scenario_count; i++)
-        printf("%-12s %s\n", scenarios[i].name, scenarios[i].what);
+    for (unsigned i = 0; i < all_count(); i++)
+        printf("%-12s %s\n", scenario_at(i)->name, scenario_at(i)->what);
     for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++)
         printf("lie %-17s %s reports success and does nothing\n", lies[i].name, lies[i].what);
     return 0;
 }
 
-static int run_scenarios(const struct scenario *first, unsigned count)
+static void run_scenario(const struct scenario *scenario, struct report *sum)
 {
-    struct enumeration how = {.scale = scale_wanted()};
+    struct enumeration how = {.scenario = scenario, .scale = scale_wanted()};
+    struct report report = {0};
+
+    enumerate_all(&how, &report);
+    print_report(scenario->name, &report);
+    add_report(sum, &report);
+}
+
+static int run_one(const struct scenario *scenario)
+{
     struct report sum = {0};
 
-    for (unsigned i = 0; i < count; i++) {
-        struct report report = {0};
+    run_scenario(scenario, &sum);
+    return report_failures(&sum) ? 1 : 0;
+}
 
-        how.scenario = first + i;
-        enumerate_all(&how, &report);
-        print_report(how.scenario->name, &report);
-        add_report(&sum, &report);
-    }
-    if (count > 1)
-        print_report("all", &sum);
+static int run_all(void)
+{
+    struct report sum = {0};
+
+    for (unsigned i = 0; i < all_count(); i++)
+        run_scenario(scenario_at(i), &sum);
+    print_report("all", &sum);
     return report_failures(&sum) ? 1 : 0;
 }
 
@@ -213,13 +234,13 @@ int main(int argc, char **argv)
     if (arguments.lie)
         return run_lie(arguments.lie);
     if (arguments.all)
-        return run_scenarios(scenarios, scenario_count);
+        return run_all();
     if (arguments.scenario) {
         const struct scenario *scenario =
             find_scenario(arguments.scenario, strlen(arguments.scenario));
 
         if (scenario)
-            return run_scenarios(scenario, 1);
+            return run_one(scenario);
         fprintf(stderr, "sim: no scenario is called %s; see --list\n", arguments.scenario);
         return 2;
     }

@@ -6,5 +6,7 @@
 
 extern const struct scenario scenarios[];
 extern const unsigned scenario_count;
+extern const struct scenario store_scenarios[]; /* over hpo.h */
+extern const unsigned store_scenario_count;
 
 #endif
