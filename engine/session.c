@@ -136,6 +136,8 @@ int session_ensure(struct hpo_store *store, enum tail_purpose purpose)
 int session_some_dead(struct hpo_store *store)
 {
     size_t index, count = state_session_count(store->state);
+    struct state_trial trial;
+    uint64_t cursor = 0;
     int err;
 
     for (index = 0; index < count; index++) {
@@ -147,6 +149,9 @@ int session_some_dead(struct hpo_store *store)
         if (err <= 0)
             return err < 0 ? err : 1;
     }
+    while (state_running_next(store->state, &cursor, &trial))
+        if (trial.session != 0 && !state_session_find(store->state, trial.session))
+            return 1; /* its session has ended without it: session_open had too many to roll back */
     return 0;
 }
 

@@ -162,7 +162,8 @@ void store_snapshot_account(struct hpo_store *store, const struct log_batch *bat
 
 /* Make sure that this handle has an open session; the tail is held. */
 int session_ensure(struct hpo_store *store, enum tail_purpose purpose);
-/* Is some open session of another handle dead? Asks the locks, needs no tail. 1, 0, or an error. */
+/* Is some open session of another handle dead, or a trial running for none? Asks the locks, needs no
+ * tail. 1, 0, or an error. */
 int session_some_dead(struct hpo_store *store);
 /* Roll back the trials of dead sessions and close these, by records; the tail is held. */
 int session_reclaim(struct hpo_store *store);

@@ -138,8 +138,9 @@ static int note_done(struct hpo_store *store, const struct log_position *at,
     return err;
 }
 
-/* SNAPSHOT is held. */
-static int write_snapshot(struct hpo_store *store)
+/* SNAPSHOT is held. Unless `wanted`, only if one is still due: whoever held SNAPSHOT before may have
+ * written it. */
+static int write_snapshot(struct hpo_store *store, bool wanted)
 {
     struct snapshot_entry entry;
     struct log_position at;
@@ -147,8 +148,9 @@ static int write_snapshot(struct hpo_store *store)
     int err;
 
     err = store_catch_up(store);
-    if (err == 0)
-        err = log_sync(store->log);
+    if (err < 0 || (!wanted && !snapshot_due(store->tail_bytes, store->snapshot_bytes)))
+        return err;
+    err = log_sync(store->log);
     if (err < 0)
         return err;
     /* A flush that failed for some of what we folded says so by the chain: fold before believing.
@@ -191,7 +193,7 @@ void store_snapshot_consider(struct hpo_store *store)
         measure(store);
     if (snapshot_due(store->tail_bytes, store->snapshot_bytes) &&
         log_snapshot_try(store->log) == 0) {
-        if (write_snapshot(store) < 0)
+        if (write_snapshot(store, false) < 0)
             store->tail_bytes = 0; /* a cache that cannot be written now: try again later */
         log_snapshot_free(store->log);
     }
@@ -215,7 +217,7 @@ int hpo_snapshot(struct hpo_store *store)
     if (err == 0)
         err = log_snapshot_try(store->log);
     if (err == 0) {
-        err = write_snapshot(store);
+        err = write_snapshot(store, true);
         log_snapshot_free(store->log);
     } else if (err == HPO_BUSY) {
         err = call_error(HPO_BUSY, "somebody else is writing a snapshot");
