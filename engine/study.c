@@ -388,38 +388,53 @@ static int wish_compare(struct wish *wish, struct hpo_store *store, const struct
            config->has_math_version;
 }
 
-/* A study whose sampler has another version than this build's goes on only when told to: then the
- * sampler is configured afresh from its recorded options. */
+typedef int (*configure_fn)(const struct hpo_os *os, struct record_study_create *study,
+                            const char *name, const struct hpo_option *options, size_t count,
+                            struct arena *arena, struct record_algorithm *out);
+
+/* Configure an algorithm afresh, from its recorded options. 1: *out differs from what is recorded.
+ */
+static int renew(struct wish *wish, struct hpo_store *store, struct record_study_create *like,
+                 const struct record_algorithm *now, configure_fn configure,
+                 struct record_algorithm *out)
+{
+    struct hpo_option *options;
+    const char *name;
+    uint32_t i;
+    int err;
+
+    if (now->name.size == 0)
+        return 0;
+    name = arena_text(&wish->arena, now->name);
+    options = arena_array(&wish->arena, now->option_count, sizeof(*options));
+    for (i = 0; options && i < now->option_count; i++) {
+        options[i].key = arena_text(&wish->arena, now->options[i].key);
+        options[i].value = arena_text(&wish->arena, now->options[i].value);
+    }
+    if (wish->arena.failed)
+        return HPO_NOMEM;
+    err = configure(store->os, like, name, options, now->option_count, &wish->arena, out);
+    return err < 0 ? err : !same_algorithm(now, out);
+}
+
+/* A study whose sampler or pruner has another version than this build's goes on only when told to.
+ */
 static int renew_versions(struct wish *wish, struct hpo_store *store,
                           const struct state_study *study, struct record_study_config *config)
 {
     const struct record_study_create *now = state_study_config(study);
     struct record_study_create like = merged(wish, now);
-    struct record_algorithm renewed;
-    struct hpo_option *options;
-    uint32_t i;
-    int err;
+    int sampler = 0, pruner = 0;
 
-    if (config->has_sampler)
-        return 0;
-    options = arena_array(&wish->arena, now->sampler.option_count, sizeof(*options));
-    if (!options)
-        return HPO_NOMEM;
-    for (i = 0; i < now->sampler.option_count; i++) {
-        options[i].key = arena_text(&wish->arena, now->sampler.options[i].key);
-        options[i].value = arena_text(&wish->arena, now->sampler.options[i].value);
-        if (!options[i].key || !options[i].value)
-            return HPO_NOMEM;
-    }
-    err = ask_configure_sampler(store->os, &like, arena_text(&wish->arena, now->sampler.name),
-                                options, now->sampler.option_count, &wish->arena, &renewed);
-    if (err < 0)
-        return err;
-    if (same_algorithm(&now->sampler, &renewed))
-        return 0;
-    config->has_sampler = true;
-    config->sampler = renewed;
-    return 1;
+    if (!config->has_sampler)
+        sampler = renew(wish, store, &like, &now->sampler, ask_configure_sampler, &config->sampler);
+    if (sampler >= 0 && !config->has_pruner)
+        pruner = renew(wish, store, &like, &now->pruner, ask_configure_pruner, &config->pruner);
+    if (sampler < 0 || pruner < 0)
+        return sampler < 0 ? sampler : pruner;
+    config->has_sampler |= sampler > 0;
+    config->has_pruner |= pruner > 0;
+    return sampler | pruner;
 }
 
 /* -- creating and opening -- */

@@ -105,6 +105,14 @@ uint64_t memory_log_lsn(const char *name)
     return find(name)->count;
 }
 
+void memory_log_batch(const char *name, uint64_t lsn, const uint8_t **records, size_t *size)
+{
+    const struct log_batch *batch = &find(name)->batches[lsn - 1].batch;
+
+    *records = batch->records;
+    *size = batch->records_size;
+}
+
 static struct log_position end_of(const struct memory_log *log)
 {
     if (log->count == 0)

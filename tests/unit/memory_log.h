@@ -27,7 +27,9 @@ void memory_log_free_slot(const char *name, uint32_t slot);
 void memory_log_space(const char *name, int full);
 
 uint64_t memory_log_lsn(const char *name);
-/* Flip a bit of a record of batch `lsn` and chain everything anew: a batch that breaks a rule. */
+/* The records of batch `lsn`, borrowed. */
+void memory_log_batch(const char *name, uint64_t lsn, const uint8_t **records, size_t *size);
+/* Put other records into batch `lsn` and chain everything anew. */
 void memory_log_replace(const char *name, uint64_t lsn, const uint8_t *records, size_t size,
                         uint16_t count);
 

@@ -320,6 +320,109 @@ Test(store_log, a_living_handle_that_meets_one_goes_on_reading_only)
     (void)hpo_close(b);
 }
 
+/* -- studies of other builds -- */
+
+/* Rewrite the STUDY_CREATE in batch `lsn` as another build would have written it. */
+static void rewrite_study(uint64_t lsn, const uint8_t *bytes, size_t size,
+                          void (*change)(struct record_study_create *create))
+{
+    struct record_scratch scratch = {.os = os_linux()};
+    struct record_buffer buffer = {.os = os_linux()};
+    struct record record;
+    size_t used;
+
+    cr_assert_eq(record_decode(bytes, size, &scratch, &record, &used), 0);
+    cr_assert_eq(record.type, RECORD_STUDY_CREATE);
+    change(&record.study_create);
+    cr_assert_eq(record_encode(&buffer, &record), 0);
+    memory_log_replace(LOG, lsn, buffer.data, buffer.size, buffer.count);
+    record_buffer_release(&buffer);
+    record_scratch_release(&scratch);
+}
+
+static void other_math(struct record_study_create *create)
+{
+    create->math_version += 7;
+}
+
+static void newer_sampler(struct record_study_create *create)
+{
+    create->sampler.version += 1;
+}
+
+static void unknown_sampler(struct record_study_create *create)
+{
+    create->sampler.name = (struct bytes){(const uint8_t *)"future", 6};
+}
+
+static void study_of_another_build(void (*change)(struct record_study_create *create))
+{
+    struct hpo_store *store = open_store();
+    const uint8_t *bytes;
+    size_t size;
+
+    hpo_study_free(study_declared(store, "s"));
+    close_store(store);
+    memory_log_batch(LOG, 2, &bytes, &size);
+    rewrite_study(2, bytes, size, change);
+}
+
+Test(store_log, a_study_of_another_math_version_opens_but_goes_on_only_when_told_to)
+{
+    struct hpo_study_options options = {.size = sizeof(options), .allow_change = true};
+    struct hpo_store *store;
+    struct hpo_study *study;
+    struct hpo_study_info *info;
+    struct hpo_trial *trial;
+
+    study_of_another_build(other_math);
+    store = open_store();
+    ok(store, hpo_study_create(store, "s", NULL, &study));
+    gives(HPO_INCOMPATIBLE, hpo_ask(study, NULL, &trial));
+    cr_assert(strstr(api_reason(store), "math version"), "%s", api_reason(store));
+    cr_assert_eq(stat_of(store).trials, 0);
+    ok(store, hpo_study_create(store, "s", &options, &study));
+    tell(store, ask(store, study), 1);
+    info = info_of(store, study);
+    cr_assert_lt(info->math_version, 7, "the change is recorded");
+    hpo_study_info_free(info);
+    close_store(store);
+}
+
+Test(store_log, a_study_of_another_version_of_its_sampler_likewise)
+{
+    struct hpo_study_options options = {.size = sizeof(options), .allow_change = true};
+    struct hpo_store *store;
+    struct hpo_study *study;
+    struct hpo_trial *trial;
+
+    study_of_another_build(newer_sampler);
+    store = open_store();
+    ok(store, hpo_study_open(store, "s", &study));
+    gives(HPO_INCOMPATIBLE, hpo_ask(study, NULL, &trial));
+    ok(store, hpo_study_create(store, "s", &options, &study));
+    tell(store, ask(store, study), 1);
+    close_store(store);
+}
+
+Test(store_log, a_sampler_that_this_build_lacks_is_named)
+{
+    struct hpo_store *store;
+    struct hpo_study *study;
+    struct hpo_study_info *info;
+    struct hpo_trial *trial;
+
+    study_of_another_build(unknown_sampler);
+    store = open_store();
+    ok(store, hpo_study_open(store, "s", &study));
+    info = info_of(store, study);
+    cr_assert_str_eq(info->sampler, "future");
+    hpo_study_info_free(info);
+    gives(HPO_UNSUPPORTED, hpo_ask(study, NULL, &trial));
+    cr_assert(strstr(api_reason(store), "future"));
+    close_store(store);
+}
+
 /* -- memory -- */
 
 static struct hpo_os meagre;
