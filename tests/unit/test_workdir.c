@@ -38,7 +38,7 @@ TestSuite(workdir, .init = setup, .fini = teardown);
 
 static void touch(const char *directory, const char *name)
 {
-    char file[600];
+    char file[1200];
     int fd;
 
     snprintf(file, sizeof(file), "%s/%s", directory, name);
@@ -49,7 +49,7 @@ static void touch(const char *directory, const char *name)
 
 static bool exists(const char *directory, const char *name)
 {
-    char file[600];
+    char file[1200];
 
     snprintf(file, sizeof(file), "%s/%s", directory, name);
     return access(file, F_OK) == 0;
@@ -121,7 +121,7 @@ Test(workdir, without_marker_it_is_somebody_elses)
 
 Test(workdir, an_impossible_place_is_refused)
 {
-    char file[600];
+    char file[1200];
 
     touch(base, "file");
     snprintf(file, sizeof(file), "%s/file", base);
