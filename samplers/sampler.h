@@ -183,8 +183,8 @@ int sampler_suggest_one(const struct sampler_call *call, const struct sampler_pa
  * The cache that makes suggestions cheap: one per study and handle. model_new gives one that has
  * seen nothing; NULL in *model and 0 if the sampler needs none. model_move brings it to exactly
  * `view`: forward by what is new, backward by undoing or afresh. After an error of model_move the
- * model may only be freed. One thread at a time; suggesting only reads it. The study must be the
- * same one, though its params may have grown.
+ * model may only be freed. One thread at a time, suggestions included: they may use it as scratch
+ * and let it remember work. The study must be the same one, though its params may have grown.
  */
 int sampler_model_new(const struct sampler_configuration *configuration,
                       const struct sampler_study *study, const struct sampler_allocator *allocator,
@@ -254,14 +254,11 @@ struct pruner {
 /* By name ("random"; "none"), NULL if there is no such thing. The lists, in order of name, for
  * messages and --help: entry `index`, NULL beyond the last. */
 const struct sampler *sampler_find(const char *name);
-/* All names in order, NULL at the end; as sampler_at gives them. Static. */
-const char *const *sampler_names(void);
-const char *const *pruner_names(void);
 const struct sampler *sampler_at(uint32_t index);
 const struct pruner *pruner_find(const char *name);
 const struct pruner *pruner_at(uint32_t index);
 
-extern const struct sampler sampler_grid, sampler_qmc, sampler_random;
+extern const struct sampler sampler_grid, sampler_qmc, sampler_random, sampler_tpe;
 extern const struct pruner pruner_none;
 
 /* A parameter from Random, in unit form, under the calling sampler's own instance: everybody's

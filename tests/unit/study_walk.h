@@ -328,6 +328,19 @@ static WALK_UNUSED void walk_release(struct walk *walk)
     sampler_bytes_release(&walk->note);
 }
 
+/* -- conditional spaces -- */
+
+/* Parameter 0 selects: even ones of the others belong to its lower half, odd ones to its upper. */
+static WALK_UNUSED bool walk_asks_conditional(const struct walk *walk, const struct walk_row *row,
+                                              uint32_t param)
+{
+    double first;
+
+    if (param < 2 || !walk_value(row, 0, &first))
+        return true;
+    return (distribution_to_unit(&walk->params[0].distribution, first) > 0.5) == (param % 2 == 1);
+}
+
 /* -- made-up results -- */
 
 /* The sum over the parameters' unit forms of (u - place)^2, with places that differ from parameter

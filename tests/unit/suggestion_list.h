@@ -15,6 +15,10 @@
 #define SUGGESTION_MATH_DIGEST UINT64_C(0x87D32C45E1FB5EE0)   /* the rest of detmath */
 #define SUGGESTION_GRID_DIGEST UINT64_C(0xA069CB40B71DCC3A)
 #define SUGGESTION_QMC_DIGEST UINT64_C(0x9B13DF60271F57F0)
+#define SUGGESTION_TPE_DIGEST UINT64_C(0xAB256C4D8809F34A)
+#define SUGGESTION_TPE_UNIVARIATE_DIGEST UINT64_C(0x274E46880586F370)
+#define SUGGESTION_TPE_GROUP_DIGEST UINT64_C(0x1A42966B60B09A41)
+#define SUGGESTION_TPE_OBJECTIVES_DIGEST UINT64_C(0x70E0DC73BBB105F7)
 #define SUGGESTION_TRIALS 400
 #define SUGGESTION_FUNCTION_VALUES 100000
 
@@ -134,10 +138,12 @@ static inline uint64_t suggestion_random(const struct sampler_allocator *allocat
     return digest;
 }
 
-/* 300 trials of four workers over a mixed space. */
-static inline uint64_t suggestion_walk(const struct sampler_allocator *allocator,
-                                       const char *sampler, const struct sampler_option *option,
-                                       uint32_t option_count)
+/* 300 trials of four workers over a mixed space, conditional if wanted. */
+static inline uint64_t suggestion_walk_objectives(const struct sampler_allocator *allocator,
+                                                  const char *sampler,
+                                                  const struct sampler_option *option,
+                                                  uint32_t option_count, bool conditional,
+                                                  uint32_t objectives)
 {
     static const char *const names[SUGGESTION_PARAMS] = {"n", "b", "x", "d", "l", "f", "k",
                                                          "h", "i", "j", "e", "c", "m"};
@@ -147,6 +153,9 @@ static inline uint64_t suggestion_walk(const struct sampler_allocator *allocator
 
     walk_init(&walk, allocator, 99);
     walk.finish = walk_finish_mixed;
+    walk.asks = conditional ? walk_asks_conditional : NULL;
+    walk.study.direction_count = objectives;
+    walk.directions[1] = 1;
     for (uint32_t i = 0; err == SAMPLER_OK && i < SUGGESTION_PARAMS; i++)
         err = walk_param(&walk, names[i], suggestion_distributions[i]);
     if (err == SAMPLER_OK)
@@ -157,6 +166,13 @@ static inline uint64_t suggestion_walk(const struct sampler_allocator *allocator
         digest = walk.digest;
     walk_release(&walk);
     return digest;
+}
+
+static inline uint64_t suggestion_walk(const struct sampler_allocator *allocator,
+                                       const char *sampler, const struct sampler_option *option,
+                                       uint32_t option_count)
+{
+    return suggestion_walk_objectives(allocator, sampler, option, option_count, false, 1);
 }
 
 static inline uint64_t suggestion_qmc(const struct sampler_allocator *allocator)
@@ -171,6 +187,30 @@ static inline uint64_t suggestion_grid(const struct sampler_allocator *allocator
     return suggestion_walk(allocator, "grid", &points, 1);
 }
 
+static inline uint64_t suggestion_tpe(const struct sampler_allocator *allocator)
+{
+    return suggestion_walk(allocator, "tpe", NULL, 0);
+}
+
+static inline uint64_t suggestion_tpe_univariate(const struct sampler_allocator *allocator)
+{
+    static const struct sampler_option univariate = {"multivariate", "false"};
+
+    return suggestion_walk_objectives(allocator, "tpe", &univariate, 1, true, 1);
+}
+
+static inline uint64_t suggestion_tpe_group(const struct sampler_allocator *allocator)
+{
+    static const struct sampler_option group = {"group", "true"};
+
+    return suggestion_walk_objectives(allocator, "tpe", &group, 1, true, 1);
+}
+
+static inline uint64_t suggestion_tpe_objectives(const struct sampler_allocator *allocator)
+{
+    return suggestion_walk_objectives(allocator, "tpe", NULL, 0, false, 3);
+}
+
 struct suggestion_list {
     const char *name;
     uint64_t (*compute)(const struct sampler_allocator *allocator);
@@ -182,6 +222,10 @@ static const struct suggestion_list suggestion_lists[] = {
     {"math", suggestion_math, SUGGESTION_MATH_DIGEST},
     {"grid", suggestion_grid, SUGGESTION_GRID_DIGEST},
     {"qmc", suggestion_qmc, SUGGESTION_QMC_DIGEST},
+    {"tpe", suggestion_tpe, SUGGESTION_TPE_DIGEST},
+    {"tpe-univariate", suggestion_tpe_univariate, SUGGESTION_TPE_UNIVARIATE_DIGEST},
+    {"tpe-group", suggestion_tpe_group, SUGGESTION_TPE_GROUP_DIGEST},
+    {"tpe-objectives", suggestion_tpe_objectives, SUGGESTION_TPE_OBJECTIVES_DIGEST},
 };
 #define SUGGESTION_LISTS (sizeof(suggestion_lists) / sizeof(suggestion_lists[0]))
 
