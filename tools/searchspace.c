@@ -496,40 +496,63 @@ bool searchspace_same(const struct hpo_distribution *a, const struct hpo_distrib
     return true;
 }
 
-int searchspace_value(const struct hpo_param *param, const char *text, double *value,
-                      struct text *why)
+/* In the range and on the grid of its step; an index of a choice always is. */
+static bool can_have(const struct hpo_distribution *d, double value)
 {
-    const struct hpo_distribution *d = &param->distribution;
-    struct text choice = {0}, list = {0};
+    if (d->kind == HPO_INT) {
+        int64_t step = d->step_int > 1 ? d->step_int : 1;
+
+        return value >= (double)d->low_int && value <= (double)d->high_int &&
+               ((int64_t)value - d->low_int) % step == 0;
+    }
+    if (d->kind == HPO_FLOAT) {
+        double steps = d->step > 0 ? (value - d->low) / d->step : 0;
+
+        /* As the samplers have it: within 1e-8 of a step. */
+        return value >= d->low && value <= d->high &&
+               (steps > 0x1p53 || fabs(steps - (double)(int64_t)(steps + 0.5)) <= 1e-8);
+    }
+    return true;
+}
+
+static int parse_value(const struct hpo_distribution *d, const char *text, double *value)
+{
+    struct text choice = {0};
     int64_t integer;
-    int err = 0;
+    bool found = false;
 
     if (d->kind == HPO_FLOAT)
-        return number_parse(text, value) && isfinite(*value)
-                   ? 0
-                   : text_refuse(why, "parameter \"%s\": \"%s\" is not a finite number",
-                                 param->name, text);
+        return number_parse(text, value) && isfinite(*value) ? 0 : -1;
     if (d->kind == HPO_INT) {
         if (!number_parse_int(text, &integer))
-            return text_refuse(why, "parameter \"%s\": \"%s\" is not a whole number", param->name,
-                               text);
+            return -1;
         *value = (double)integer;
         return 0;
     }
-    for (size_t i = 0; i < d->choice_count; i++) {
+    for (size_t i = 0; i < d->choice_count && !found; i++) {
         text_clear(&choice);
         searchspace_print_choice(&choice, &d->choices[i]);
-        if (strcmp(text_string(&choice), text) == 0) {
-            *value = (double)i;
-            goto release;
-        }
+        found = strcmp(text_string(&choice), text) == 0;
+        *value = (double)i;
     }
-    searchspace_print(&list, d);
-    err = text_refuse(why, "parameter \"%s\": \"%s\" is not in %s", param->name, text,
-                      text_string(&list));
-release:
     text_release(&choice);
-    text_release(&list);
+    return found ? 0 : -1;
+}
+
+int searchspace_value(const struct hpo_param *param, const char *text, double *value,
+                      struct text *why)
+{
+    struct text range = {0};
+    int err = parse_value(&param->distribution, text, value);
+
+    if (err == 0 && !can_have(&param->distribution, *value))
+        err = -1;
+    if (err < 0) {
+        searchspace_print(&range, &param->distribution);
+        text_refuse(why, "parameter \"%s\": \"%s\" is not in %s", param->name, text,
+                    text_string(&range));
+        text_release(&range);
+    }
     return err;
 }
 

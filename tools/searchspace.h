@@ -40,7 +40,8 @@ void searchspace_print(struct text *out, const struct hpo_distribution *distribu
 void searchspace_print_choice(struct text *out, const struct hpo_choice *choice);
 bool searchspace_same(const struct hpo_distribution *a, const struct hpo_distribution *b);
 
-/* The value that a person means by `text`, as hpo_fixed wants it. 0, or -1 with `why`. */
+/* The value that a person means by `text`, as hpo_fixed wants it: one that the parameter can have.
+ * 0, or -1 with `why`. */
 int searchspace_value(const struct hpo_param *param, const char *text, double *value,
                       struct text *why);
 

@@ -59,7 +59,7 @@ static void print_json(struct writer *json, const struct hpo_study_info *info)
 
 static int list(struct hpo_store *store)
 {
-    static const char *const titles[] = {"STUDY", "FINISHED", "RUNNING", "SAMPLER", "BEST"};
+    static const char *const titles[] = {"STUDY", "FINISHED", "RUNNING", "SAMPLER", "RESULT"};
     struct table table = {.columns = sizeof(titles) / sizeof(titles[0])};
     struct writer json = {.out = stdout};
     const struct hpo_study_info *info;

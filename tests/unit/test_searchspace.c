@@ -223,6 +223,35 @@ Test(searchspace, values_are_read_by_their_parameter)
     cr_assert(strstr(why.data, "choice(a,b)"));
 }
 
+Test(searchspace, values_outside_the_range_or_off_the_grid_are_refused)
+{
+    static const struct {
+        const char *text;
+        size_t param;
+        bool good;
+    } cases[] = {{"0", 0, true},
+                 {"1", 0, true},
+                 {"1.01", 0, false},
+                 {"-0.1", 0, false},
+                 {"0.75", 1, true},
+                 {"0.3", 1, false},
+                 {"0.2500000000001", 1, true},
+                 {"1", 2, true},
+                 {"10", 2, true},
+                 {"4", 2, true},
+                 {"5", 2, false},
+                 {"12", 2, false},
+                 {"-2", 2, false}};
+    double value;
+
+    added("f=float(0,1)");
+    added("g=float(0,1,step=0.25)");
+    added("n=int(1,10,step=3)");
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        cr_expect_eq(searchspace_value(&space.params[cases[i].param], cases[i].text, &value, &why),
+                     cases[i].good ? 0 : -1, "%s", cases[i].text);
+}
+
 static const char *diff(const char *const *old, size_t old_count, const char *const *new,
                         size_t new_count)
 {
