@@ -159,3 +159,14 @@ Test(codec, nothing_is_a_lawful_input)
     codec_put_zeros(&w, 0);
     cr_assert(codec_writer_ok(&w));
 }
+
+Test(codec, what_is_not_there_is_copied_as_zeros)
+{
+    uint8_t bytes[2] = {7, 7}, to[4] = {1, 1, 1, 1};
+    struct codec_reader r;
+
+    codec_reader_init(&r, bytes, 2);
+    codec_get_copy(&r, to, 4);
+    cr_assert(!codec_reader_ok(&r));
+    cr_assert_eq(memcmp(to, "\0\0\0\0", 4), 0);
+}

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "codec.h"
 #include "hash.h"
 #include "hpo.h"
 #include "log_fixture.h"
@@ -577,6 +578,137 @@ Test(damage, the_gap_is_the_last_group_that_nothing_attests, .timeout = 600)
         "words and sectors zeroed below the durable LSN", (unsigned long long)named,
         (unsigned long long)gap);
     cr_assert(named > 300 && gap > 30);
+    fixture_free(&f);
+}
+
+/* -- damage under a check that agrees: what a writer with a fault, or malice, could make -- */
+
+static void flip_and_seal(const struct fixture *f, const char *name, uint64_t salt, uint64_t sector,
+                          unsigned bit, uint8_t old[SECTOR_SIZE])
+{
+    uint8_t bytes[SECTOR_SIZE];
+
+    fixture_read(f, name, sector, old, SECTOR_SIZE);
+    memcpy(bytes, old, SECTOR_SIZE);
+    bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    codec_store_u32(bytes, (uint32_t)hash64(salt + sector, bytes + 4, SECTOR_SIZE - 4));
+    fixture_write(f, name, sector, bytes, SECTOR_SIZE);
+}
+
+static uint64_t salt_of(const struct fixture *f, const char *name)
+{
+    uint8_t bytes[8];
+
+    fixture_read(f, name, 56, bytes, 8);
+    return codec_load_u64(bytes);
+}
+
+/* The chain, and the sectors' own rules, tell what the checks no longer can. */
+Test(damage, a_changed_bit_under_a_good_check_never_gives_other_data, .timeout = 600)
+{
+    struct fixture f;
+    struct reference reference;
+    struct counts counts = {0};
+    uint8_t old[SECTOR_SIZE];
+    uint64_t lsn, salt;
+    unsigned long step = stride(), durable_lowered = 0;
+    enum recovery_verdict verdict;
+
+    fifty_trials(&f, &reference);
+    salt = salt_of(&f, "wal/00000001.wal");
+    for (uint64_t sector = SEGMENT_HEADER_SIZE; sector < reference.end; sector += SECTOR_SIZE) {
+        for (unsigned bit = 32 + (unsigned)(sector / 512 % step); bit < SECTOR_SIZE * 8;
+             bit += (unsigned)step) {
+            flip_and_seal(&f, "wal/00000001.wal", salt, sector, bit, old);
+            verdict = outcome(&f, bit % 2, &reference, &lsn, &counts);
+            if (bit / 8 >= 8 && bit / 8 < 16 && verdict == RECOVERY_CLEAN_END)
+                durable_lowered++; /* it attests less, or nothing new: the log is as it was */
+            else
+                cr_assert_eq(verdict, RECOVERY_CORRUPT_COMMITTED, "sector %llu bit %u: %s",
+                             (unsigned long long)sector, bit, recovery_verdict_name(verdict));
+            fixture_write(&f, "wal/00000001.wal", sector, old, SECTOR_SIZE);
+        }
+    }
+    print("bits of sectors changed, checks made to agree", &counts);
+    cr_assert_eq(counts.same, durable_lowered);
+    cr_assert_gt(counts.committed, 10000 * scale());
+    fixture_free(&f);
+}
+
+Test(damage, a_changed_bit_under_a_good_check_in_an_unattested_tail_gives_a_prefix, .timeout = 600)
+{
+    struct fixture f;
+    struct reference reference;
+    struct counts counts = {0};
+    uint8_t old[SECTOR_SIZE];
+    uint64_t lsn, salt;
+    unsigned long step = stride();
+
+    a_store_that_died(&f, &reference);
+    salt = salt_of(&f, "wal/00000002.wal");
+    for (uint64_t sector = attested_end; sector < reference.end; sector += SECTOR_SIZE) {
+        for (unsigned bit = 32; bit < SECTOR_SIZE * 8; bit += (unsigned)step) {
+            flip_and_seal(&f, "wal/00000002.wal", salt, sector, bit, old);
+            for (unsigned other_boot = 0; other_boot < 2; other_boot++)
+                (void)outcome(&f, other_boot, &reference, &lsn, &counts);
+            fixture_write(&f, "wal/00000002.wal", sector, old, SECTOR_SIZE);
+        }
+    }
+    print("the same in an unattested tail", &counts);
+    fixture_free(&f);
+}
+
+/* Header fields of a batch, one by one, under good checks; the length above all. */
+Test(damage, fields_of_a_batch_header_are_not_believed_before_the_chain_agrees)
+{
+    static const struct {
+        unsigned at, size;
+        uint64_t value;
+    } fields[] = {
+        {0, 8, 0},           {0, 8, 1},        {0, 8, 99},          {0, 8, UINT64_MAX},
+        {8, 8, 0},           {8, 8, 2},        {8, 8, UINT64_MAX},  {16, 4, 0},
+        {16, 4, 39},         {16, 4, 40},      {16, 4, 48},         {16, 4, 4096},
+        {16, 4, 1 << 20},    {16, 4, 4 << 20}, {16, 4, 0xfffffff8}, {20, 4, 0},
+        {20, 4, 1},          {20, 4, 3},       {20, 4, UINT32_MAX}, {24, 2, 0},
+        {24, 2, 0xffff},     {26, 2, 1},       {26, 2, 0x8000},     {28, 4, 1},
+        {28, 4, 0x80000000}, {32, 8, 0},       {32, 8, UINT64_MAX},
+    };
+    struct fixture f;
+    struct reference reference;
+    struct counts counts = {0};
+    uint8_t old[SECTOR_SIZE], bytes[SECTOR_SIZE], plain[8];
+    uint64_t lsn, salt, first, sector;
+    enum recovery_verdict verdict;
+
+    fixture_new(&f, 32 << 10);
+    fixture_append(&f, 40);
+    fixture_flush(&f);
+    sector = fixture_append(&f, 104); /* batch 2, alone in its sector */
+    fixture_flush(&f);
+    fixture_append(&f, 40);
+    fixture_flush(&f);
+    fixture_attest(&f);
+    learn(&f, &reference);
+    salt = f.segment.header.salt;
+    fixture_read(&f, "wal/00000001.wal", sector, old, SECTOR_SIZE);
+    first = SECTOR_HEADER_SIZE;
+    for (unsigned i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+        memcpy(bytes, old, SECTOR_SIZE);
+        codec_store_u64(plain, fields[i].value);
+        for (unsigned j = 0; j < fields[i].size; j++)
+            bytes[first + fields[i].at + j] = plain[j] ^ bytes[7];
+        if (memcmp(bytes, old, SECTOR_SIZE) == 0)
+            continue;
+        codec_store_u32(bytes, (uint32_t)hash64(salt + sector, bytes + 4, SECTOR_SIZE - 4));
+        fixture_write(&f, "wal/00000001.wal", sector, bytes, SECTOR_SIZE);
+        for (unsigned other_boot = 0; other_boot < 2; other_boot++) {
+            verdict = outcome(&f, other_boot, &reference, &lsn, &counts);
+            cr_assert_eq(verdict, RECOVERY_CORRUPT_COMMITTED, "field %u", i);
+            cr_assert_eq(lsn, 1);
+        }
+    }
+    print("fields of a batch header, checks made to agree", &counts);
+    cr_assert_geq(counts.cases, 2 * 26);
     fixture_free(&f);
 }
 

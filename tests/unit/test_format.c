@@ -1,5 +1,6 @@
 /* format, attest: two copies, two slots; every damaged variant, and versions from the future. */
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 #include "attest.h"
 #include "codec.h"
 #include "format.h"
+#include "hash.h"
 #include "hpo.h"
 #include "log_fixture.h"
 
@@ -219,4 +221,143 @@ Test(attest, a_missing_or_short_file_is_no_error)
     cr_assert_eq(attest_read(fixture.os, fixture.store, fixture.uuid, &read, NULL), 0);
     cr_assert(read.slot[0].state == ATTEST_ABSENT && read.slot[1].state == ATTEST_ABSENT);
     fixture_free(&fixture);
+}
+
+Test(attest, a_slot_that_makes_no_sense_is_bad_even_if_its_hash_agrees)
+{
+    struct attest_slot slot = {.at = {5, 1}, .epoch = 0};
+    uint8_t uuid[16] = {1}, bytes[ATTEST_SLOT_SIZE];
+    struct attest_slot read;
+
+    attest_encode(&slot, uuid, 0, bytes);
+    attest_decode(bytes, uuid, 0, &read);
+    cr_assert_eq(read.state, ATTEST_BAD);
+    slot = (struct attest_slot){.at = {UINT64_MAX, 1}, .epoch = 1};
+    attest_encode(&slot, uuid, 0, bytes);
+    attest_decode(bytes, uuid, 0, &read);
+    cr_assert_eq(read.state, ATTEST_BAD);
+    bytes[0] = 'h'; /* another magic, and the hash over it */
+    codec_store_u64(bytes + 504, hash64(hash64(0, uuid, 16), bytes, 504));
+    attest_decode(bytes, uuid, 0, &read);
+    cr_assert_eq(read.state, ATTEST_BAD);
+}
+
+/* -- a table whose calls fail, or write a little at a time -- */
+
+static struct {
+    struct hpo_os table;
+    unsigned calls, fail_at;
+    int error;
+} odd;
+
+static bool fails(void)
+{
+    return ++odd.calls == odd.fail_at;
+}
+
+static int64_t odd_pwrite(void *self, struct os_file *file, const void *from, size_t n,
+                          uint64_t offset)
+{
+    if (fails())
+        return odd.error;
+    return os_linux()->file_pwrite(self, file, from, n > 300 ? 300 : n, offset);
+}
+
+static int odd_open(void *self, struct os_dir *dir, const char *name, unsigned flags,
+                    enum os_role role, struct os_file **out)
+{
+    return fails() ? odd.error : os_linux()->file_open(self, dir, name, flags, role, out);
+}
+
+static int odd_sync(void *self, struct os_file *file)
+{
+    return fails() ? odd.error : os_linux()->file_sync_all(self, file);
+}
+
+static int odd_unlink(void *self, struct os_dir *dir, const char *name)
+{
+    return fails() ? odd.error : os_linux()->name_unlink(self, dir, name);
+}
+
+static int odd_rename(void *self, struct os_dir *from_dir, const char *from, struct os_dir *to_dir,
+                      const char *to)
+{
+    return fails() ? odd.error : os_linux()->name_rename(self, from_dir, from, to_dir, to);
+}
+
+static int odd_dir_sync(void *self, struct os_dir *dir)
+{
+    return fails() ? odd.error : os_linux()->dir_sync(self, dir);
+}
+
+static void arm(unsigned fail_at, int error)
+{
+    odd.table = *os_linux();
+    odd.table.file_pwrite = odd_pwrite;
+    odd.table.file_open = odd_open;
+    odd.table.file_sync_all = odd_sync;
+    odd.table.name_unlink = odd_unlink;
+    odd.table.name_rename = odd_rename;
+    odd.table.dir_sync = odd_dir_sync;
+    odd.calls = 0;
+    odd.fail_at = fail_at;
+    odd.error = error;
+}
+
+Test(format, a_failing_call_makes_no_store_and_the_next_try_works)
+{
+    struct fixture f;
+    struct format format, read;
+    enum format_copies copies;
+    struct error_detail error;
+    unsigned failed = 0;
+    int err = -1;
+
+    fixture_new(&f, 16384);
+    format_features_current(&format.features);
+    memset(format.uuid, 0x42, 16);
+    format.created_us = 5;
+    for (unsigned at = 1; err != 0; at++) {
+        if (at == 1)
+            fixture_unlink(&f, "FORMAT");
+        arm(at, -ENOSPC);
+        err = format_create(&odd.table, f.store, &format, &error);
+        if (err != 0) {
+            cr_assert_eq(err, HPO_NOSPACE);
+            cr_assert_eq(error.system_errno, ENOSPC);
+            failed++;
+        }
+        cr_assert_lt(at, 100);
+    }
+    cr_assert_gt(failed, 10);
+    cr_assert_eq(format_read(f.os, f.store, &read, &copies, NULL), 0);
+    cr_assert_eq(copies, FORMAT_COPIES_BOTH);
+    cr_assert(same(&format, &read));
+    fixture_unlink(&f, "FORMAT");
+    arm(3, -EINTR); /* a write that was interrupted before it began is made again */
+    cr_assert_eq(format_create(&odd.table, f.store, &format, &error), 0);
+    fixture_free(&f);
+}
+
+Test(attest, an_interrupted_write_is_gone_on_with_and_a_failing_one_is_told)
+{
+    struct fixture f;
+    struct attest read;
+    struct os_file *file;
+    struct attest_slot slot = {.state = ATTEST_GOOD, .at = {9, 8}, .epoch = 7};
+    struct error_detail error;
+
+    fixture_new(&f, 16384);
+    cr_assert_eq(f.os->file_open(f.os->self, f.store, "attest", OS_WRITE, OS_ROLE_ATTEST, &file),
+                 0);
+    arm(1, -EINTR);
+    cr_assert_eq(attest_write(&odd.table, file, f.uuid, 1, &slot, &error), 0);
+    cr_assert_eq(attest_read(f.os, f.store, f.uuid, &read, NULL), 0);
+    cr_assert(read.slot[1].state == ATTEST_GOOD && read.slot[1].epoch == 7);
+    arm(2, -EIO);
+    cr_assert_eq(attest_write(&odd.table, file, f.uuid, 1, &slot, &error), HPO_IO);
+    arm(1, 0); /* a call that writes nothing and says nothing */
+    cr_assert_eq(attest_write(&odd.table, file, f.uuid, 1, &slot, &error), HPO_IO);
+    f.os->file_close(f.os->self, file);
+    fixture_free(&f);
 }

@@ -917,6 +917,13 @@ static int count_batch(void *arg, const struct log_batch *batch, uint32_t segmen
     return 0;
 }
 
+static int stop_at_third(void *arg, const struct log_batch *batch, uint32_t segment,
+                         uint64_t offset)
+{
+    (void)count_batch(arg, batch, segment, offset);
+    return batch->at.lsn == 3 ? 33 : 0;
+}
+
 Test(recovery, every_batch_is_delivered_once_with_its_place)
 {
     struct fixture f;
@@ -930,6 +937,131 @@ Test(recovery, every_batch_is_delivered_once_with_its_place)
     memcpy(options.boot_id, f.boot, 16);
     cr_assert_eq(recovery_examine(&options, &found, NULL), 0);
     cr_assert_eq(next, f.at.lsn + 1);
+    recovery_release(&found);
+    fixture_free(&f);
+}
+
+Test(recovery, a_slot_that_agrees_vouches_for_a_segment_whose_successor_is_gone)
+{
+    struct fixture f;
+
+    fixture_new(&f, 65536);
+    fill(&f, 4, 4);
+    fixture_append(&f, 1200); /* its sectors attest 4 */
+    fixture_append(&f, 40);
+    fixture_flush(&f);
+    fixture_roll_all(&f, SEGMENT_REASON_FULL); /* its slot attests 6, with that chain */
+    fixture_unlink(&f, "wal/00000002.wal");
+    expect(&f, false, RECOVERY_MISSING_SEGMENT, RECOVERY_REFUSE, 6, "by the slot");
+    fixture_flip(&f, "attest", 100, 1); /* whichever slot it is, the other epoch still counts */
+    fixture_flip(&f, "attest", 512 + 100, 1);
+    expect(&f, false, RECOVERY_CLEAN_END, RECOVERY_ROLL, 6, "nobody knows of segment 2");
+    fixture_free(&f);
+}
+
+Test(recovery, the_published_segment_of_a_store_in_use_must_be_there)
+{
+    struct fixture f;
+    struct recovery found;
+    struct scan_limit live;
+    struct recovery_options options;
+
+    three_segments(&f);
+    live = (struct scan_limit){.segment = 3, .end = f.at, .tail = f.tail};
+    options =
+        (struct recovery_options){.os = f.os, .store = f.store, .live = &live, .live_epoch = 3};
+    cr_assert_eq(recovery_examine(&options, &found, NULL), 0);
+    cr_assert_eq(found.verdict, RECOVERY_CLEAN_END);
+    recovery_release(&found);
+    fixture_unlink(&f, "wal/00000003.wal");
+    cr_assert_eq(recovery_examine(&options, &found, NULL), 0);
+    cr_assert_eq(found.verdict, RECOVERY_MISSING_SEGMENT);
+    cr_assert_str_eq(found.damage.path, "wal/00000003.wal");
+    recovery_release(&found);
+    fixture_free(&f);
+}
+
+Test(recovery, a_segment_with_ro_compat_features_makes_the_store_read_only)
+{
+    struct fixture f;
+    struct recovery found;
+    uint8_t bytes[SEGMENT_HEADER_SIZE];
+
+    fixture_new(&f, 65536);
+    fill(&f, 2, 2);
+    f.segment.header.features.ro_compat = 1;
+    segment_header_encode(&f.segment.header, bytes);
+    fixture_write(&f, "wal/00000001.wal", 0, bytes, sizeof(bytes));
+    fixture_examine(&f, false, &found);
+    cr_assert_eq(found.verdict, RECOVERY_CLEAN_END);
+    cr_assert(found.read_only_features);
+    recovery_release(&found);
+    fixture_free(&f);
+}
+
+/* Sessions come and go: hundreds in one log, interleaved. */
+Test(recovery, every_session_is_followed_and_an_unknown_one_is_damage)
+{
+    struct fixture f;
+    struct recovery found;
+    struct batch_header header;
+    uint8_t bytes[BATCH_HEADER_SIZE], records[8] = {1};
+    uint64_t sessions[300];
+    uint32_t sequences[300];
+    struct sector_write write;
+    unsigned open = 0;
+
+    fixture_new(&f, 1 << 20);
+    for (unsigned i = 0; i < 3000; i++) {
+        unsigned which = i * 7919 % 300;
+
+        if (i % 10 == 0 || which >= open) {
+            header = (struct batch_header){.record_count = 1};
+            which = open < 300 ? open++ : which;
+        } else {
+            header =
+                (struct batch_header){.session = sessions[which], .sequence = sequences[which] + 1};
+        }
+        cr_assert_eq(batch_header_encode(bytes, &header, &f.at, records, 8), 0);
+        cr_assert_eq(sector_append(f.os, &f.buffer, &f.tail, f.segment.header.salt,
+                                   f.segment.header.bytes, 0, bytes, records, 8, &write),
+                     0);
+        cr_assert_eq(segment_write(f.os, &f.segment, &write, NULL), 0);
+        f.tail = write.tail;
+        f.at = (struct log_position){header.lsn, header.chain};
+        sessions[which] = header.session;
+        sequences[which] = header.sequence;
+    }
+    fixture_examine(&f, false, &found);
+    cr_assert_eq(found.verdict, RECOVERY_CLEAN_END, "%s", found.damage.message);
+    cr_assert_eq(found.limit.end.lsn, 3000);
+    recovery_release(&found);
+    header = (struct batch_header){.session = 2999, .sequence = 5}; /* nobody opened it */
+    cr_assert_eq(batch_header_encode(bytes, &header, &f.at, records, 8), 0);
+    cr_assert_eq(sector_append(f.os, &f.buffer, &f.tail, f.segment.header.salt,
+                               f.segment.header.bytes, 0, bytes, records, 8, &write),
+                 0);
+    cr_assert_eq(segment_write(f.os, &f.segment, &write, NULL), 0);
+    fixture_examine(&f, false, &found);
+    cr_assert_eq(found.verdict, RECOVERY_CORRUPT_TAIL);
+    cr_assert_eq(found.limit.end.lsn, 3000);
+    recovery_release(&found);
+    fixture_free(&f);
+}
+
+Test(recovery, a_caller_can_end_the_examination)
+{
+    struct fixture f;
+    struct recovery found;
+    uint64_t next = 1;
+    struct recovery_options options;
+
+    three_segments(&f);
+    options = (struct recovery_options){
+        .os = f.os, .store = f.store, .batch = stop_at_third, .arg = &next};
+    cr_assert_eq(recovery_examine(&options, &found, NULL), 33);
+    cr_assert_eq(next, 4);
+    recovery_release(&found);
     recovery_release(&found);
     fixture_free(&f);
 }

@@ -345,3 +345,50 @@ Test(scan, the_largest_batch_goes_through)
     scan_release(&scan);
     fixture_free(&f);
 }
+
+Test(scan, a_segment_that_does_not_continue_the_one_before_is_damage)
+{
+    struct fixture f;
+    struct scan scan;
+    struct reader reader;
+    struct scan_limit limit;
+    struct log_position from;
+    struct error_detail error = {0};
+    uint8_t bytes[SEGMENT_HEADER_SIZE];
+
+    fixture_new(&f, 16384);
+    fixture_append(&f, 40);
+    fixture_flush(&f);
+    fixture_roll_all(&f, SEGMENT_REASON_FULL);
+    fixture_append(&f, 40);
+    f.segment.header.end.chain ^= 1;
+    segment_header_encode(&f.segment.header, bytes);
+    fixture_write(&f, "wal/00000002.wal", 0, bytes, sizeof(bytes));
+    limit = limit_of(&f);
+    start(&f, &scan, &reader);
+    from = reader.at;
+    cr_assert_eq(scan_read(&scan, &from, &limit, take, &reader, &error), HPO_CORRUPT);
+    cr_assert_str_eq(error.path, "wal/00000002.wal");
+    cr_assert_eq(reader.count, 1);
+    scan_release(&scan);
+    fixture_free(&f);
+}
+
+Test(scan, a_limit_that_is_not_what_the_log_holds_is_damage)
+{
+    struct fixture f;
+    struct scan scan;
+    struct reader reader;
+    struct scan_limit limit;
+    struct log_position from;
+
+    fixture_new(&f, 16384);
+    fixture_append(&f, 40);
+    limit = limit_of(&f);
+    limit.end.chain ^= 1;
+    start(&f, &scan, &reader);
+    from = reader.at;
+    cr_assert_eq(scan_read(&scan, &from, &limit, take, &reader, NULL), HPO_CORRUPT);
+    scan_release(&scan);
+    fixture_free(&f);
+}

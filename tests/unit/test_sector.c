@@ -413,3 +413,50 @@ Test(sector, impossible_fields_are_foreign_even_if_the_check_agrees)
     codec_store_u32(bad, (uint32_t)hash64(SALT + PLACE, bad + 4, 508));
     cr_assert_eq(sector_classify(bad, SALT, PLACE, true), SECTOR_FOREIGN);
 }
+
+/* Only a sector that no writer makes has a zero word in use and verifies. If one bit of its first
+ * word flips then, it must not pass for a tear. */
+Test(sector, a_flipped_first_word_is_not_taken_for_a_missing_word)
+{
+    uint8_t batch[96], stored[512];
+    struct sector_tail tail = {.offset = PLACE};
+    struct sector_write write;
+
+    fill(batch, sizeof(batch), 5, 1);
+    write = append(&tail, 1, batch, sizeof(batch));
+    memcpy(stored, write.bytes, 512);
+    memset(stored + 40, 0, 8);
+    codec_store_u32(stored, (uint32_t)hash64(SALT + PLACE, stored + 4, 508));
+    cr_assert_eq(sector_classify(stored, SALT, PLACE, true), SECTOR_VALID);
+    for (unsigned bit = 0; bit < 64; bit++) {
+        stored[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        cr_assert_eq(sector_classify(stored, SALT, PLACE, true), SECTOR_FOREIGN, "bit %u", bit);
+        stored[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    }
+}
+
+static void *no_memory(void *self, size_t n)
+{
+    (void)self, (void)n;
+    return NULL;
+}
+
+Test(sector, without_memory_nothing_is_laid_out_and_the_next_try_works)
+{
+    struct hpo_os poor = *os_linux();
+    struct sector_buffer empty = {0};
+    struct sector_tail tail = {.offset = PLACE};
+    struct sector_write write;
+    uint8_t batch[64];
+
+    poor.alloc = no_memory;
+    fill(batch, sizeof(batch), 5, 1);
+    cr_assert_eq(sector_append(&poor, &empty, &tail, SALT, 1 << 20, 1, batch,
+                               batch + BATCH_HEADER_SIZE, 24, &write),
+                 HPO_NOMEM);
+    cr_assert_null(empty.memory);
+    cr_assert_eq(sector_append(os_linux(), &empty, &tail, SALT, 1 << 20, 1, batch,
+                               batch + BATCH_HEADER_SIZE, 24, &write),
+                 0);
+    sector_buffer_release(os_linux(), &empty);
+}

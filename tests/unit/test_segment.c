@@ -358,3 +358,221 @@ Test(segment, a_full_disk_leaves_no_zeroed_file)
     cr_assert_eq(count_files(&f), 1);
     fixture_free(&f);
 }
+
+Test(segment, reasons_have_names)
+{
+    static const char *const names[] = {"?",           "FIRST",    "FULL",   "RECOVERY",
+                                        "SYNC_FAILED", "TAKEOVER", "REPAIR", "?"};
+
+    for (unsigned i = 0; i < 8; i++)
+        cr_assert_str_eq(segment_reason_name(i), names[i]);
+}
+
+Test(segment, a_batch_that_does_not_follow_is_not_copied)
+{
+    struct fixture f;
+    struct segment_scan scan = {0};
+    const struct scan_bound bound = {.lsn_last = UINT64_MAX};
+    struct log_position wrong = {.lsn = 0, .chain = 1};
+    struct error_detail error;
+    struct log_batch batch;
+    struct sector_tail tail;
+
+    fixture_new(&f, 16384);
+    fixture_append(&f, 64);
+    segment_scan_start(&scan, f.os, &f.segment, &bound);
+    cr_assert_eq(segment_scan_next(&scan, &batch, NULL), 1);
+    segment_tail_start(&tail);
+    cr_assert_eq(
+        segment_append_batch(f.os, &f.segment, &f.buffer, &tail, 0, &wrong, &batch, &error),
+        HPO_CORRUPT);
+    cr_assert_eq(error.lsn, 1);
+    segment_scan_release(&scan);
+    segment_scan_release(&scan); /* harmless twice */
+    fixture_free(&f);
+}
+
+static struct {
+    struct hpo_os table;
+    unsigned punched;
+    uint64_t bytes;
+} punch;
+
+static int count_punch(void *self, struct os_file *file, uint64_t offset, uint64_t n)
+{
+    (void)self, (void)file;
+    cr_assert_eq(offset % 4096, 0);
+    cr_assert_eq(n % 4096, 0);
+    punch.punched++;
+    punch.bytes += n;
+    return 0;
+}
+
+Test(segment, what_is_not_zero_is_not_given_back)
+{
+    struct fixture f;
+    uint8_t byte = 1;
+
+    fixture_new(&f, 65536);
+    fixture_append(&f, 200);
+    fixture_write(&f, "wal/00000001.wal", 5 * 4096 + 17, &byte, 1);
+    fixture_write(&f, "wal/00000001.wal", 9 * 4096, &byte, 1);
+    punch.table = *f.os;
+    punch.table.file_punch = count_punch;
+    segment_punch(&punch.table, &f.segment, 0);
+    cr_assert_eq(punch.punched, 3); /* pages 2..4, 6..8, 10..15 */
+    cr_assert_eq(punch.bytes, (3 + 3 + 6) * 4096);
+    fixture_free(&f);
+}
+
+/* -- every step of a birth failing -- */
+
+static struct {
+    struct hpo_os table;
+    unsigned calls, fail_at;
+    int error;
+} birth;
+
+static bool birth_fails(void)
+{
+    return ++birth.calls == birth.fail_at;
+}
+
+static int birth_entropy(void *self, void *to, size_t n)
+{
+    return birth_fails() ? birth.error : os_linux()->entropy(self, to, n);
+}
+
+static int birth_open(void *self, struct os_dir *dir, const char *name, unsigned flags,
+                      enum os_role role, struct os_file **out)
+{
+    return birth_fails() ? birth.error : os_linux()->file_open(self, dir, name, flags, role, out);
+}
+
+static int birth_sync(void *self, struct os_file *file)
+{
+    return birth_fails() ? birth.error : os_linux()->file_sync_all(self, file);
+}
+
+static int birth_rename(void *self, struct os_dir *from_dir, const char *from,
+                        struct os_dir *to_dir, const char *to)
+{
+    return birth_fails() ? birth.error : os_linux()->name_rename(self, from_dir, from, to_dir, to);
+}
+
+static int birth_dir_sync(void *self, struct os_dir *dir)
+{
+    return birth_fails() ? birth.error : os_linux()->dir_sync(self, dir);
+}
+
+static int birth_size(void *self, struct os_file *file, uint64_t *out)
+{
+    return birth_fails() ? birth.error : os_linux()->file_size(self, file, out);
+}
+
+static int64_t birth_pwrite(void *self, struct os_file *file, const void *from, size_t n,
+                            uint64_t offset)
+{
+    return birth_fails() ? birth.error : os_linux()->file_pwrite(self, file, from, n, offset);
+}
+
+/* From nothing to a named segment; on failure as a roll would clean up. */
+static int be_born(struct fixture *f, bool *renamed)
+{
+    struct segment_header header = f->segment.header;
+    char zero[SEGMENT_NAME_SIZE], temporary[SEGMENT_NAME_SIZE];
+    struct segment segment;
+    struct error_detail error = {0};
+    int err;
+
+    header.number = 2;
+    *renamed = false;
+    err = segment_zero_create(&birth.table, f->wal, 16384, zero, &error);
+    if (err == 0) {
+        err = segment_begin(&birth.table, f->wal, zero, &header, &segment, temporary, &error);
+        if (err < 0)
+            (void)f->os->name_unlink(f->os->self, f->wal, zero); /* it was not taken yet, perhaps */
+    }
+    if (err == 0) {
+        err = segment_commit(&birth.table, f->wal, &segment, temporary, renamed, &error);
+        if (err < 0 && !*renamed)
+            segment_abandon(&birth.table, f->wal, &segment, temporary);
+        else
+            segment_close(&birth.table, &segment);
+    }
+    cr_assert(err == 0 || error.code == err);
+    return err;
+}
+
+Test(segment, a_birth_that_fails_at_any_step_leaves_nothing_or_a_whole_segment)
+{
+    static const int errors[] = {-EIO, -ENOSPC};
+    unsigned failed = 0, named = 0;
+
+    for (unsigned e = 0; e < 2; e++) {
+        int err = -1;
+
+        for (unsigned at = 1; err != 0; at++) {
+            struct fixture f;
+            struct segment segment;
+            bool renamed;
+
+            fixture_new(&f, 16384);
+            birth.table = *f.os;
+            birth.table.entropy = birth_entropy;
+            birth.table.file_open = birth_open;
+            birth.table.file_sync_all = birth_sync;
+            birth.table.name_rename = birth_rename;
+            birth.table.dir_sync = birth_dir_sync;
+            birth.table.file_size = birth_size;
+            birth.table.file_pwrite = birth_pwrite;
+            birth.calls = 0;
+            birth.fail_at = at;
+            birth.error = errors[e];
+            err = be_born(&f, &renamed);
+            failed += err != 0;
+            named += err != 0 && renamed;
+            if (!renamed)
+                cr_assert_eq(count_files(&f), 1, "call %u", at);
+            if (segment_open(f.os, f.wal, 2, f.uuid, false, &segment, NULL) == 0) {
+                cr_assert(renamed);
+                segment_close(f.os, &segment);
+            }
+            fixture_free(&f);
+            cr_assert_lt(at, 50);
+        }
+    }
+    cr_assert_gt(failed, 16);
+    cr_assert_eq(named,
+                 3); /* directory sync twice; a rename that ended with EIO may have happened */
+}
+
+static int cannot_list(void *self, struct os_dir *dir, os_list_fn fn, void *arg)
+{
+    (void)self, (void)dir, (void)fn, (void)arg;
+    return -EIO;
+}
+
+static int cannot_unlink(void *self, struct os_dir *dir, const char *name)
+{
+    (void)self, (void)dir, (void)name;
+    return -EROFS;
+}
+
+Test(segment, a_sweep_that_fails_says_so)
+{
+    struct fixture f;
+    struct hpo_os table;
+    struct error_detail error;
+    char zero[SEGMENT_NAME_SIZE];
+
+    fixture_new(&f, 16384);
+    cr_assert_eq(segment_zero_create(f.os, f.wal, 12288, zero, NULL), 0);
+    table = *f.os;
+    table.dir_list = cannot_list;
+    cr_assert_eq(segment_sweep(&table, f.wal, &error), HPO_IO);
+    table = *f.os;
+    table.name_unlink = cannot_unlink;
+    cr_assert_eq(segment_sweep(&table, f.wal, &error), HPO_PERMISSION);
+    fixture_free(&f);
+}
