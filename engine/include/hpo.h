@@ -356,12 +356,15 @@ struct hpo_ask_options {
                       hpo_abandon, survives this process */
 };
 
-/* Begin the next trial: a queued one if there is one, else the lowest rolled-back number with the
- * view of the rolled-back attempt, else a new number. First rolls back the trials of sessions that
- * have died. If the study's space is declared, all parameters are drawn here. Not durable and need
- * not be: until told, a trial never happened (detached: durable on return). HPO_NO_MORE: `total`
- * trials are finished, or the study was stopped. HPO_WAIT: the last ones are running elsewhere.
- * HPO_NOSPACE: no new trials on a full disk. The handle lives until hpo_trial_free or hpo_close. */
+/* Begin the next trial: the lowest number that waits, be it a queued point or one that a rollback
+ * set free (that one gets the view of the rolled-back attempt, and so its parameters), else a new
+ * number. First rolls back the trials of sessions that have died. If the study's space is declared,
+ * all its parameters are drawn here. Not durable and need not be: until told, a trial never
+ * happened (detached: durable on return). HPO_NO_MORE: `total` trials are finished, the study was
+ * stopped, or the sampler has no further point. HPO_WAIT: the last ones are running elsewhere, or
+ * the window holds the next one back. HPO_NOSPACE: no new trials on a full disk. HPO_INCOMPATIBLE,
+ * HPO_UNSUPPORTED: the study's sampler or arithmetic is not this build's. The handle lives until
+ * hpo_trial_free or hpo_close. */
 HPO_API int hpo_ask(struct hpo_study *study, const struct hpo_ask_options *options,
                     struct hpo_trial **out);
 /* A handle on a detached trial that runs, by number. HPO_NOT_FOUND; HPO_FINISHED; HPO_BUSY if it
@@ -379,18 +382,19 @@ hpo_trial_id(const struct hpo_trial *trial); /* of this attempt; never used agai
 HPO_API uint64_t hpo_trial_seed(const struct hpo_trial *trial);
 
 /* Put a point in the queue; parameters not named are drawn when the trial is asked for. Values as
- * double: the float, the integer, the index of the choice. Durable on return. */
+ * double: the float, the integer, the index of the choice. One that lies outside the range asked
+ * for later is not used. Durable on return. */
 struct hpo_fixed {
     const char *name;
     double value;
-    const struct hpo_distribution *distribution; /* NULL: the declared one */
+    const struct hpo_distribution *distribution; /* NULL: the one that the study knows */
 };
 HPO_API int hpo_enqueue(struct hpo_study *study, const struct hpo_fixed *params, size_t count,
                         uint64_t *number);
 
-/* The trial's value for a parameter; asking twice for a name gives the first answer. high and low
- * are in the range. HPO_INCOMPATIBLE: used with another kind, log or choices in this study. With
- * HPO_FINISHED, HPO_ROLLED_BACK, HPO_SESSION_LOST the trial is over. */
+/* The trial's value for a parameter; asking twice for a name gives the first answer, also if the
+ * range is another. high and low are in the range. HPO_INCOMPATIBLE: used with another kind, log or
+ * choices in this study. With HPO_FINISHED, HPO_ROLLED_BACK, HPO_SESSION_LOST the trial is over. */
 HPO_API int hpo_suggest_float(struct hpo_trial *trial, const char *name, double low, double high,
                               unsigned flags, double *out);
 HPO_API int hpo_suggest_float_step(struct hpo_trial *trial, const char *name, double low,
@@ -409,7 +413,8 @@ HPO_API int hpo_suggest(struct hpo_trial *trial, const char *name,
 /* An intermediate value; NaN and infinities are allowed; a step reported again is overwritten for
  * readers. Appended, not flushed. */
 HPO_API int hpo_report(struct hpo_trial *trial, int64_t step, double value);
-/* Ask the study's pruner about the largest step reported; the decision is recorded. */
+/* Ask the study's pruner about the largest step reported; the decision is recorded and stands for
+ * that step. Without a pruner: never, and nothing is recorded. */
 HPO_API int hpo_should_prune(struct hpo_trial *trial, bool *prune);
 
 HPO_API int hpo_trial_attr_set(struct hpo_trial *trial, enum hpo_attr_space space, const char *key,
@@ -431,7 +436,8 @@ HPO_API int hpo_abandon(struct hpo_trial *trial);
 
 /* -- foreign: trials whose parameters somebody else's sampler chooses -- */
 
-/* Record a value that no sampler of libhpo drew. */
+/* Record a value that no sampler of libhpo drew; it may lie outside the range. HPO_EXISTS: the
+ * trial has one for this name. */
 HPO_API int hpo_trial_param_set(struct hpo_trial *trial, const char *name,
                                 const struct hpo_distribution *distribution, double value);
 
@@ -534,11 +540,12 @@ struct hpo_record_info {
 
 struct hpo_history;
 /* Records from LSN `from` (0 and 1: the first). `draws`: recompute the words of DRAW records. Needs
- * the study's seed, so the fold runs along. */
+ * the names and seeds of studies, so the fold runs along. Close it before the store. */
 HPO_API int hpo_history_open(struct hpo_store *store, uint64_t from, bool draws,
                              struct hpo_history **out);
 /* The next record, or HPO_NO_MORE when the end is reached (call again later to follow). Lives until
- * the next call. */
+ * the next call. What is told with `durable` false may vanish with a failed flush; the telling then
+ * goes on behind the last record that was durable. */
 HPO_API int hpo_history_next(struct hpo_history *history, const struct hpo_record_info **out);
 HPO_API void hpo_history_close(struct hpo_history *history);
 
