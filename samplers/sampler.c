@@ -38,22 +38,6 @@ const char *const *pruner_names(void)
     return pruner_name_list;
 }
 
-/* Their names, for people: the tables above cannot be read before run time. */
-static const char *const sampler_name_list[] = {"grid", "qmc", "random", "tpe", NULL};
-static const char *const pruner_name_list[] = {"none", NULL};
-_Static_assert(COUNT(sampler_name_list) == COUNT(samplers) + 1, "a name for every sampler");
-_Static_assert(COUNT(pruner_name_list) == COUNT(pruners) + 1, "a name for every pruner");
-
-const char *const *sampler_names(void)
-{
-    return sampler_name_list;
-}
-
-const char *const *pruner_names(void)
-{
-    return pruner_name_list;
-}
-
 const struct sampler *sampler_at(uint32_t index)
 {
     return index < COUNT(samplers) ? samplers[index] : NULL;

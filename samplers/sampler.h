@@ -257,9 +257,6 @@ const struct sampler *sampler_find(const char *name);
 /* All names in order, NULL at the end; as sampler_at gives them. Static. */
 const char *const *sampler_names(void);
 const char *const *pruner_names(void);
-/* All names in order, NULL at the end; as sampler_at gives them. Static. */
-const char *const *sampler_names(void);
-const char *const *pruner_names(void);
 const struct sampler *sampler_at(uint32_t index);
 const struct pruner *pruner_find(const char *name);
 const struct pruner *pruner_at(uint32_t index);
