@@ -275,10 +275,12 @@ int hpo_open(const char *path, const struct hpo_options *options, struct hpo_sto
 /* Threads that are still in a call on this handle, most likely at the disk, finish it first. */
 static void wait_for_users(struct hpo_store *store)
 {
-    uint32_t users;
+    uint32_t users = atomic_fetch_or(&store->users, STORE_CLOSING) | STORE_CLOSING;
 
-    while ((users = atomic_load(&store->users)) > 0)
+    while (users != STORE_CLOSING) {
         (void)store->os->futex_wait(store->os->self, &store->users, users, 1000000);
+        users = atomic_load(&store->users);
+    }
 }
 
 int hpo_close(struct hpo_store *store)

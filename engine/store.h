@@ -34,6 +34,8 @@
 
 struct asker; /* ask.h */
 
+#define STORE_CLOSING 0x80000000u
+
 /* The session of this handle. */
 struct session {
     struct log_session *lock; /* the slot's lock; NULL: none claimed */
@@ -56,7 +58,8 @@ struct hpo_store {
     struct log *log;
     struct os_dir *snap_dir; /* NULL: no snapshots on this device */
 
-    _Atomic uint32_t users; /* calls under way; hpo_close waits for the last one */
+    _Atomic uint32_t
+        users; /* calls under way, and STORE_CLOSING: hpo_close waits for the last one */
 
     struct os_mutex *mutex; /* guards everything below */
     struct state *state;
@@ -162,8 +165,8 @@ void store_snapshot_account(struct hpo_store *store, const struct log_batch *bat
 
 /* Make sure that this handle has an open session; the tail is held. */
 int session_ensure(struct hpo_store *store, enum tail_purpose purpose);
-/* Is some open session of another handle dead, or a trial running for none? Asks the locks, needs no
- * tail. 1, 0, or an error. */
+/* Is some open session of another handle dead, or a trial running for none? Asks the locks, needs
+ * no tail. 1, 0, or an error. */
 int session_some_dead(struct hpo_store *store);
 /* Roll back the trials of dead sessions and close these, by records; the tail is held. */
 int session_reclaim(struct hpo_store *store);

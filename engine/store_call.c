@@ -35,14 +35,14 @@ static void detail_complete(int result)
         error_set(detail, result, 0, NULL, 0, 0, "%s", hpo_strerror(result));
 }
 
-/* The last user out may find the store freed by hpo_close as soon as it has counted down; it still
- * wakes the word, which needs the address only. */
+/* Count down. Once that is done hpo_close may free the store, so the same step tells whether it is
+ * waiting, and waking it needs the word's address only. */
 static void users_leave(struct hpo_store *store)
 {
     const struct hpo_os *os = store->os;
     _Atomic uint32_t *users = &store->users;
 
-    if (atomic_fetch_sub(users, 1) == 1)
+    if (atomic_fetch_sub(users, 1) == (STORE_CLOSING | 1))
         os->futex_wake(os->self, users);
 }
 
