@@ -185,7 +185,16 @@ class Place:
     def hpo(self, *args, **options):
         return self.run([HPO, *args], **options)
 
-    def run_line(self, trials, seed=1, study="s", store=None, space=None, objective=None, extra=()):
+    def samplers(self):
+        """The samplers that this build has, but for the one whose space must be a grid."""
+        line = self.run_line(1, sampler="nosuch", store=self.path("nosuch.hpo"))
+        known = self.run(line, expect=2).err.rpartition(":")[2].replace(",", " ").split()
+        check("random" in known, f"the list of samplers cannot be read: {known}")
+        return [name for name in known if name != "grid"]
+
+    def run_line(
+        self, trials, seed=1, study="s", store=None, space=None, objective=None, extra=(), sampler="random"
+    ):
         """The command line of a search, the same for the first run and for every resume."""
         return [
             HPO,
@@ -195,7 +204,7 @@ class Place:
             "--study",
             study,
             "--sampler",
-            "random",
+            sampler,
             "--seed",
             str(seed),
             "--trials",

@@ -56,16 +56,15 @@ def disk_fills_during_a_search(place):
     # Long reports fill the log quickly.
     talk = place.script(
         "talk",
-        """i=0
-while [ $i -lt 300 ]; do echo "report $i 0.$i"; i=$((i + 1)); done >&"$HPO_RESULT_FD"
+        """seq 300 | sed 's/.*/report & 0.&/' >&"$HPO_RESULT_FD"
 echo "$1" """,
     )
     whole = place.path("whole.hpo")
-    place.run(place.run_line(200, store=whole, objective=[talk, "{x}"]))
+    place.run(place.run_line(60, store=whole, objective=[talk, "{x}"]))
     with small_disk(place, "1m") as disk:
         store = os.path.join(disk, "s.hpo")
         line = place.run_line(
-            200, store=store, objective=[talk, "{x}"], extra=["-v", "--work-dir", place.path("work")]
+            60, store=store, objective=[talk, "{x}"], extra=["-v", "--work-dir", place.path("work")]
         )
         full = place.run(line, expect=1)
         acks = acknowledged(full.err)
@@ -92,7 +91,7 @@ echo "$1" """,
         place.run(line)
         place.diff(store, store=whole)
         place.fsck(store)
-        print(f"  full after {len(acks)} of 200 trials")
+        print(f"  full after {len(acks)} of 60 trials")
 
 
 def without_override(args):
@@ -100,7 +99,10 @@ def without_override(args):
     if os.geteuid() != 0:
         return args
     rights = "-dac_override,-dac_read_search"
-    return ["setpriv", "--bounding-set", rights, "--inh-caps", rights, *args]
+    drop = ["setpriv", "--bounding-set", rights, "--inh-caps", rights]
+    if subprocess.run([*drop, "true"], capture_output=True).returncode != 0:
+        raise Skipped("root may not give up its rights here (setpriv)")
+    return [*drop, *args]
 
 
 def lock_up(path, directory_mode, file_mode):

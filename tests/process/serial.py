@@ -16,6 +16,7 @@ import subprocess
 import time
 
 from harness import (
+    Failed,
     HPO,
     PATIENCE_S,
     SEED,
@@ -74,19 +75,18 @@ def check_numbers(trials):
 class Search:
     """One search in a store of its own, killed and resumed."""
 
-    def __init__(self, place, name):
-        self.place, self.name = place, name
+    def __init__(self, place, name, sampler="random", jobs=1, objective_us=0):
+        self.place, self.jobs = place, jobs
         self.store = place.path(name + ".hpo")
         self.marks_path = place.path(name + ".marks")
+        extra = ["-v"] + (["--jobs", str(jobs), "--window", str(jobs)] if jobs > 1 else [])
+        self.line = place.run_line(TRIALS, store=self.store, sampler=sampler, extra=extra)
+        self.env = {"OBJECTIVE_MARKS": self.marks_path, "OBJECTIVE_US": str(objective_us)}
         self.hits = []  # (target, seconds since the start)
         self.deaths = []  # (when hpo run was killed, the trials committed then)
 
     def start(self):
-        self.process = self.place.start(
-            self.place.run_line(TRIALS, store=self.store, extra=["-v"]),
-            env={"OBJECTIVE_MARKS": self.marks_path},
-            stderr=subprocess.PIPE,
-        )
+        self.process = self.place.start(self.line, env=self.env, stderr=subprocess.PIPE)
 
     def marks(self):
         return read_marks(self.marks_path)
@@ -167,7 +167,10 @@ class Search:
         check_attempts_alike(marks)
         check_numbers(self.place.trials(store=self.store))
         repeated = sum(len(evaluations) - 1 for evaluations in begun(marks).values())
-        check(repeated <= len(self.hits), f"{repeated} evaluations repeated by {len(self.hits)} kills")
+        check(
+            repeated <= len(self.hits) * self.jobs,
+            f"{repeated} evaluations repeated by {len(self.hits)} kills",
+        )
         same = self.place.diff(self.store, store=reference, expect=None)
         check(same.status == 0, lambda: f"differs from the uninterrupted run: {same}")
         return repeated
@@ -189,46 +192,81 @@ def draw_kills(rng, index, length_s):
     return kills
 
 
-def killed_anywhere_resumes_to_the_same_study(place):
-    rng = random.Random(SEED)
-    wanted = scaled(300, least=6)
-    whole = Search(place, "whole")
-    begin = time.monotonic()
-    whole.run([])
-    length_s = time.monotonic() - begin
-    check(whole.verify(whole.store) == 0, "an undisturbed search evaluated a trial twice")
-    hits = dict.fromkeys(TARGETS, 0)
-    cases = deaths = repeated = committed = 0
-    while sum(hits.values()) < wanted:
-        check(cases < 20 * wanted, f"the kills come too late: {hits} of {cases}")
-        search = Search(place, f"case{cases}")
-        kills = draw_kills(rng, cases, length_s)
-        cases += 1
+class Tally:
+    """What the cases of a test have come to."""
+
+    def __init__(self):
+        self.cases = self.deaths = self.committed = self.repeated = 0
+        self.hits = dict.fromkeys(TARGETS, 0)
+
+    def take(self, search, kills, reference):
+        """Run one case; a failure says how to find it again."""
         try:
             search.run(kills)
-            repeated += search.verify(whole.store)
+            self.repeated += search.verify(reference)
         except Exception as why:
-            raise type(why)(
-                f"case {cases - 1} of seed {SEED}, kills {kills}, hits {search.hits}: {why}"
+            raise Failed(
+                f"case {self.cases} of seed {SEED}: kills {kills}, hits {search.hits}: {why!r}"
             ) from why
+        self.cases += 1
         for target, _ in search.hits:
-            hits[target] += 1
-        deaths += len(search.deaths)
-        committed += sum(len(trials) for _, trials in search.deaths)
-        place.remove(search.store, search.store + ".trials", search.marks_path)
-    print(
-        f"  {sum(hits.values())} kills hit ({', '.join(f'{n} {target}' for target, n in hits.items())}) in {cases} searches of {length_s:.2f} s;"
-        f" {committed} trials committed at {deaths} deaths of hpo run, evaluated again: 0;"
-        f" uncommitted evaluations repeated: {repeated}; studies that differ: 0"
-    )
+            self.hits[target] += 1
+        self.deaths += len(search.deaths)
+        self.committed += sum(len(trials) for _, trials in search.deaths)
+        search.place.remove(search.store, search.store + ".trials", search.marks_path)
+
+    def __str__(self):
+        hits = ", ".join(f"{n} {target}" for target, n in self.hits.items())
+        return (
+            f"{sum(self.hits.values())} kills hit ({hits}) in {self.cases} searches; {self.committed} trials were"
+            f" committed at {self.deaths} deaths of hpo run, evaluated again: 0; uncommitted evaluations repeated:"
+            f" {self.repeated}; studies that differ: 0"
+        )
+
+
+def undisturbed(place, name, *options):
+    """A search that nobody kills, and how long it took."""
+    search = Search(place, name, *options)
+    begin = time.monotonic()
+    search.run([])
+    length_s = time.monotonic() - begin
+    check(search.verify(search.store) == 0, "an undisturbed search evaluated a trial twice")
+    return search, length_s
+
+
+def killed_anywhere_resumes_to_the_same_study(place):
+    rng = random.Random(SEED)
+    wanted = scaled(200, least=6)
+    whole = {sampler: undisturbed(place, "whole-" + sampler, sampler) for sampler in place.samplers()}
+    tally = Tally()
+    while sum(tally.hits.values()) < wanted:
+        check(tally.cases < 20 * wanted, f"the kills come too late: {tally}")
+        sampler = rng.choice(list(whole))
+        reference, length_s = whole[sampler]
+        kills = draw_kills(rng, tally.cases, length_s)
+        tally.take(Search(place, f"case{tally.cases}-{sampler}", sampler), kills, reference.store)
+    print(f"  {tally} ({', '.join(whole)}; {TRIALS} trials in {length_s:.2f} s)")
+
+
+def in_a_window_parallel_runs_are_the_same_study_too(place):
+    """--jobs 3 --window 3, other timings, kills: one study (P3). Not so without the window, unless the sampler is blind."""
+    rng = random.Random(SEED)
+    tally = Tally()
+    samplers = place.samplers()
+    whole = {sampler: undisturbed(place, "whole-" + sampler, sampler, 3) for sampler in samplers}
+    for case in range(scaled(30, least=3)):
+        sampler = samplers[case % len(samplers)]
+        reference, length_s = whole[sampler]
+        search = Search(place, f"case{case}-{sampler}", sampler, 3, rng.choice((0, 500, 5000)))
+        tally.take(search, draw_kills(rng, case, length_s), reference.store)
+    print(f"  {tally} ({', '.join(whole)})")
 
 
 def the_checks_can_fail(place):
     """Another seed is another study; doctored notes are noticed."""
-    one, other = Search(place, "one"), Search(place, "other")
-    one.run([])
-    line = place.run_line(TRIALS, seed=2, store=other.store)
-    place.run(line, env={"OBJECTIVE_MARKS": other.marks_path})
+    one, _ = undisturbed(place, "one")
+    other = Search(place, "other")
+    place.run(place.run_line(TRIALS, seed=2, store=other.store), env=other.env)
     must_fail("a study of another seed", other.verify, one.store)
     check(
         place.diff(other.store, store=one.store, expect=1).out.strip(),
@@ -248,4 +286,8 @@ def the_checks_can_fail(place):
     must_fail("a missing number", check_numbers, place.trials(store=one.store)[1:])
 
 
-main(killed_anywhere_resumes_to_the_same_study, the_checks_can_fail)
+main(
+    killed_anywhere_resumes_to_the_same_study,
+    in_a_window_parallel_runs_are_the_same_study_too,
+    the_checks_can_fail,
+)
