@@ -66,6 +66,11 @@ static void without_advice(const struct error_detail *detail, char *to, size_t s
         *advice = '\0';
 }
 
+static int no_memory(struct fsck *f, uint64_t lsn)
+{
+    return error_set(f->error, HPO_NOMEM, 0, NULL, 0, lsn, "no memory to fold the log");
+}
+
 /* -- is anybody writing? -- */
 
 /* Copy the published end of the shared page, if it is whole. */
@@ -199,7 +204,7 @@ static int look_at_snapshots(struct fsck *f)
         f->snapshots = f->os->alloc(f->os->self, list.count * sizeof(*f->snapshots));
         f->positions = f->os->alloc(f->os->self, list.count * sizeof(*f->positions));
         if (!f->snapshots || !f->positions)
-            err = error_set(f->error, HPO_NOMEM, 0, NULL, 0, 0, "no memory");
+            err = no_memory(f, 0);
     }
     for (size_t i = 0; i < list.count && err == 0; i++)
         err = look_at_snapshot(f, dir, &list.entries[i]);
@@ -210,16 +215,23 @@ static int look_at_snapshots(struct fsck *f)
 
 /* -- examining and folding -- */
 
-static void compare_snapshots(struct fsck *f)
+/* Whether the snapshots at the fold's position say the same. */
+static int compare_snapshots(struct fsck *f)
 {
     struct log_position at = state_position(f->state);
     uint8_t digest[16];
+    int err;
 
     for (size_t i = 0; i < f->snapshot_count && i < 64; i++) {
-        if (f->snapshots[i].at.lsn == at.lsn && f->snapshots[i].at.chain == at.chain &&
-            state_digest(f->state, digest) == 0 && memcmp(digest, f->snapshots[i].digest, 16) != 0)
+        if (f->snapshots[i].at.lsn != at.lsn || f->snapshots[i].at.chain != at.chain)
+            continue;
+        err = state_digest(f->state, digest);
+        if (err < 0)
+            return no_memory(f, at.lsn);
+        if (memcmp(digest, f->snapshots[i].digest, 16) != 0)
             f->differing_snapshots |= UINT64_C(1) << i;
     }
+    return 0;
 }
 
 static void report_progress(struct fsck *f, uint32_t segment, uint64_t offset)
@@ -248,7 +260,7 @@ static int take_batch(void *arg, const struct log_batch *batch, uint32_t segment
         return 0;
     err = state_apply_batch(f->state, batch);
     if (err == HPO_NOMEM)
-        return error_set(f->error, err, 0, NULL, 0, batch->at.lsn, "no memory to fold the log");
+        return no_memory(f, batch->at.lsn);
     if (err < 0) {
         f->fold_failed = true;
         f->fold_error = *state_failure(f->state);
@@ -258,8 +270,7 @@ static int take_batch(void *arg, const struct log_batch *batch, uint32_t segment
         f->fold_error.lsn = batch->at.lsn;
         return 0;
     }
-    compare_snapshots(f);
-    return 0;
+    return compare_snapshots(f);
 }
 
 /* The state to fold from: the newest good snapshot's, or the empty one. */
@@ -286,7 +297,7 @@ static int begin_fold(struct fsck *f)
             return err;
     }
     err = state_new(f->os, f->uuid, &f->state);
-    return err < 0 ? error_set(f->error, err, 0, NULL, 0, 0, "no memory to fold the log") : 0;
+    return err < 0 ? no_memory(f, 0) : 0;
 }
 
 static int examine_once(struct fsck *f, bool with_fold)
@@ -393,17 +404,22 @@ static int report_verdict(struct fsck *f)
     return err;
 }
 
-static void report_fold(struct fsck *f)
+static int report_fold(struct fsck *f)
 {
     struct error_detail why = {0};
     char path[80];
+    int err = 0;
 
     if (f->fold_failed)
         fsck_report(f, HPO_FSCK_DAMAGE, "BAD_RECORD", f->fold_error.path, f->fold_error.offset,
                     f->fold_error.lsn, f->fold_error.lsn,
                     "studies and trials cannot be read from there on",
                     "none: whoever wrote it, wrote it so", "%s", f->fold_error.message);
-    else if (f->state && !(f->flags & HPO_FSCK_QUICK) && state_check(f->state, &why) < 0)
+    else if (f->state && !(f->flags & HPO_FSCK_QUICK))
+        err = state_check(f->state, &why);
+    if (err == HPO_NOMEM)
+        return no_memory(f, f->result->lsn);
+    if (err < 0)
         fsck_report(f, HPO_FSCK_DAMAGE, "BAD_STATE", "", 0, 0, 0,
                     "a fault of libhpo, not of the store", "none: report it", "%s", why.message);
     for (size_t i = 0; i < f->snapshot_count && i < 64; i++) {
@@ -416,9 +432,10 @@ static void report_fold(struct fsck *f)
                     "the snapshot is not what the log says at LSN %llu",
                     (unsigned long long)f->snapshots[i].at.lsn);
     }
+    return 0;
 }
 
-static void fill_result(struct fsck *f)
+static int fill_result(struct fsck *f)
 {
     struct hpo_fsck_result *r = f->result;
     const struct state_study *study;
@@ -432,14 +449,14 @@ static void fill_result(struct fsck *f)
     for (size_t i = 0; i < f->found.segment_count; i++)
         r->bytes += f->found.segments[i].file_size;
     if (!f->state || f->fold_failed)
-        return;
+        return 0;
     r->studies = state_study_count(f->state);
     for (study = state_study_after(f->state, 0); study;
          study = state_study_after(f->state, state_study_id(study))) {
         state_study_counts(study, &counts);
         r->trials += counts.listed;
     }
-    (void)state_digest(f->state, r->digest); /* stays zero without memory */
+    return state_digest(f->state, r->digest) < 0 ? no_memory(f, r->lsn) : 0;
 }
 
 /* Give up the tail; the findings of the check that follows speak of the repaired store. */
@@ -510,12 +527,12 @@ static int check(struct fsck *f)
     }
     if (err < 0)
         return err;
-    fill_result(f);
-    err = report_verdict(f);
-    if (err < 0)
-        return err;
-    report_fold(f);
-    return fsck_look_at_files(f);
+    err = fill_result(f);
+    if (err == 0)
+        err = report_verdict(f);
+    if (err == 0)
+        err = report_fold(f);
+    return err < 0 ? err : fsck_look_at_files(f);
 }
 
 static int arguments_check(const char *path, const struct hpo_fsck_options *options,

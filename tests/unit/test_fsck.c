@@ -7,8 +7,11 @@
 #include "codec.h"
 #include "hash.h"
 #include "scan.h"
+#include "snapshot.h"
+#include "state.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -510,4 +513,366 @@ Test(fsck, no_flipped_bit_of_a_store_goes_unnoticed_or_changes_the_data, .timeou
         "fsck: %lu flipped bits of a store of 50 trials, all noticed, %lu of them with a shorter "
         "log, none with other data\n",
         cases, shorter);
+}
+
+/* -- a segment changed by hand -- */
+
+struct tail {
+    const struct hpo_os *os;
+    struct os_dir *wal;
+    struct segment segment;
+    struct sector_buffer buffer;
+    struct sector_tail tail;
+    struct log_position at;
+    uint64_t session, durable;
+    uint32_t sequence;
+};
+
+static int note_batch(struct tail *t, const struct log_batch *batch)
+{
+    t->at = batch->at;
+    t->session = batch->session;
+    t->sequence = batch->sequence;
+    return 0;
+}
+
+static void open_tail(struct tail *t)
+{
+    const struct scan_bound bound = {.lsn_last = UINT64_MAX};
+    struct segment_scan scan = {0};
+    struct log_batch batch;
+
+    memset(t, 0, sizeof(*t));
+    t->os = os_linux();
+    cr_assert_eq(t->os->dir_open(t->os->self, in_store("wal"), &t->wal), 0);
+    cr_assert_eq(segment_open(t->os, t->wal, 1, NULL, true, &t->segment, NULL), 0);
+    segment_scan_start(&scan, t->os, &t->segment, &bound);
+    while (segment_scan_next(&scan, &batch, NULL) > 0)
+        (void)note_batch(t, &batch);
+    segment_scan_tail(&scan, &t->tail);
+    segment_scan_release(&scan);
+    t->durable = t->at.lsn;
+}
+
+static void close_tail(struct tail *t)
+{
+    sector_buffer_release(t->os, &t->buffer);
+    segment_close(t->os, &t->segment);
+    t->os->dir_close(t->os->self, t->wal);
+}
+
+/* A batch of one skippable record that fills `size` bytes: it changes nothing. */
+static uint64_t append_padding(struct tail *t, uint32_t size)
+{
+    struct batch_header header = {
+        .session = t->session, .sequence = t->sequence + 1, .record_count = 1};
+    uint8_t bytes[BATCH_HEADER_SIZE], *records = calloc(1, size);
+    struct sector_write write;
+
+    codec_store_u32(records, size);
+    records[4] = 250; /* a type that nobody knows */
+    records[5] = 1;
+    records[7] = 0x80;
+    cr_assert_eq(batch_header_encode(bytes, &header, &t->at, records, size), 0);
+    cr_assert_eq(sector_append(t->os, &t->buffer, &t->tail, t->segment.header.salt,
+                               t->segment.header.bytes, t->durable, bytes, records, size, &write),
+                 0);
+    cr_assert_eq(segment_write(t->os, &t->segment, &write, NULL), 0);
+    t->tail = write.tail;
+    t->at = (struct log_position){header.lsn, header.chain};
+    t->sequence = header.sequence;
+    free(records);
+    return write.offset;
+}
+
+static void write_header(struct tail *t)
+{
+    uint8_t bytes[SEGMENT_HEADER_SIZE];
+    int fd = open(in_store("wal/00000001.wal"), O_RDWR);
+
+    segment_header_encode(&t->segment.header, bytes);
+    cr_assert_eq(pwrite(fd, bytes, sizeof(bytes), 0), sizeof(bytes));
+    close(fd);
+}
+
+static void zero_sector(uint64_t offset)
+{
+    static const uint8_t zero[512];
+    int fd = open(in_store("wal/00000001.wal"), O_RDWR);
+
+    cr_assert_eq(pwrite(fd, zero, 512, (off_t)offset), 512);
+    close(fd);
+}
+
+Test(fsck, a_torn_tail_is_an_ordinary_thing)
+{
+    struct findings f;
+    struct hpo_fsck_result before, result;
+    struct hpo_store *store;
+    struct tail t;
+    uint64_t offset;
+    int at;
+
+    closed_store(5);
+    before = check(0, &f);
+    open_tail(&t);
+    t.segment.header.boot_id[0] ^= 1; /* as if the machine had restarted since */
+    write_header(&t);
+    offset = append_padding(&t, 1200);
+    sector_seal(&t.tail);
+    append_padding(&t, 64);
+    close_tail(&t);
+    zero_sector(offset + 512);
+    for (unsigned i = 0; i < 2; i++) {
+        result = check(i ? HPO_FSCK_PREEN : 0, &f);
+        cr_assert_str_eq(result.verdict, "TORN_TAIL");
+        cr_assert_eq(result.damages + result.fixed, 0);
+        at = has(&f, "TORN_TAIL");
+        cr_assert(at >= 0 && f.entry[at].severity == HPO_FSCK_NOTE);
+        cr_assert_eq(f.entry[at].lsn_first, before.lsn + 1);
+        cr_assert_eq(f.entry[at].lsn_last, before.lsn + 2); /* what lies beyond the hole */
+        cr_assert_str_eq(f.entry[at].file, "wal/00000001.wal");
+        cr_assert_eq(memcmp(result.digest, before.digest, 16), 0);
+    }
+    store = open_store();
+    close_store(store);
+    result = check(0, &f);
+    expect_sound(&result, &f);
+}
+
+Test(fsck, without_a_restart_the_same_is_a_damaged_tail_and_names_what_is_given_up)
+{
+    struct findings f;
+    struct hpo_fsck_result before, result;
+    struct tail t;
+    uint64_t offset;
+    int at;
+
+    closed_store(5);
+    before = check(0, &f);
+    open_tail(&t);
+    offset = append_padding(&t, 1200);
+    sector_seal(&t.tail);
+    append_padding(&t, 64);
+    append_padding(&t, 64);
+    close_tail(&t);
+    zero_sector(offset + 512);
+    result = check(HPO_FSCK_PREEN, &f);
+    at = has(&f, "CORRUPT_TAIL");
+    cr_assert(at >= 0 && f.entry[at].severity == HPO_FSCK_FIXED);
+    cr_assert_eq(f.entry[at].lsn_first, before.lsn + 1);
+    cr_assert_eq(f.entry[at].lsn_last,
+                 before.lsn + 2); /* the third begins behind the second's first */
+    cr_assert_not_null(strstr(f.entry[at].means, "given up"));
+    cr_assert_str_eq(result.verdict, "CLEAN_END");
+}
+
+Test(fsck, a_store_whose_creation_was_interrupted_is_empty)
+{
+    struct findings f;
+    struct hpo_fsck_result result;
+    struct hpo_store *store = open_store();
+
+    close_store(store);
+    cr_assert_eq(unlink(in_store("wal/00000001.wal")), 0);
+    cr_assert_eq(unlink(in_store("attest")), 0);
+    result = check(0, &f);
+    cr_assert_str_eq(result.verdict, "UNBORN");
+    cr_assert_eq(result.damages, 0);
+    cr_assert_geq(has(&f, "UNBORN"), 0);
+}
+
+/* A snapshot that is good by itself and says something else than the log: made of the log with one
+ * value changed. */
+Test(fsck, a_snapshot_that_contradicts_the_log_is_named)
+{
+    const struct hpo_os *os = os_linux();
+    const struct scan_bound bound = {.lsn_last = UINT64_MAX};
+    struct segment_scan scan = {0};
+    struct findings f;
+    struct hpo_fsck_result before, result;
+    struct os_dir *snap;
+    struct state *state;
+    struct log_batch batch;
+    struct tail t;
+    double three = 3, four = 4;
+    unsigned changed = 0;
+
+    closed_store(20);
+    before = check(0, &f);
+    open_tail(&t);
+    cr_assert_eq(state_new(os, t.segment.header.uuid, &state), 0);
+    segment_scan_start(&scan, os, &t.segment, &bound);
+    while (segment_scan_next(&scan, &batch, NULL) > 0) {
+        uint8_t *records = malloc(batch.records_size + 1);
+
+        memcpy(records, batch.records, batch.records_size);
+        for (size_t i = 0; i + 8 <= batch.records_size && batch.records_size < 80; i++) {
+            if (memcmp(records + i, &three, 8) == 0) {
+                memcpy(records + i, &four, 8);
+                changed++;
+            }
+        }
+        batch.records = records;
+        cr_assert_eq(state_apply_batch(state, &batch), 0);
+        free(records);
+    }
+    cr_assert_eq(changed, 1);
+    segment_scan_release(&scan);
+    close_tail(&t);
+    if (mkdir(in_store("snap"), 0777) < 0)
+        cr_assert_eq(errno, EEXIST);
+    cr_assert_eq(os->dir_open(os->self, in_store("snap"), &snap), 0);
+    cr_assert_eq(snapshot_write(os, snap, state, NULL, NULL), 0);
+    os->dir_close(os->self, snap);
+    state_free(state);
+    result = check(0, &f);
+    cr_assert_geq(has(&f, "WRONG_SNAPSHOT"), 0);
+    cr_assert_eq(result.damages, 1);
+    cr_assert_eq(memcmp(result.digest, before.digest, 16), 0); /* the log is the truth */
+}
+
+static uint64_t progress_last, progress_calls;
+
+static void note_progress(void *arg, uint64_t done, uint64_t total)
+{
+    (void)arg;
+    cr_assert_geq(done, progress_last);
+    cr_assert_leq(done, total);
+    progress_last = done;
+    progress_calls++;
+}
+
+Test(fsck, progress_is_reported_on_the_way)
+{
+    struct hpo_fsck_options options = {.size = sizeof(options), .progress = note_progress};
+    struct hpo_options relaxed = {.size = sizeof(relaxed), .durability = HPO_RELAXED};
+    struct hpo_fsck_result result;
+    struct hpo_store *store;
+
+    ok(NULL, hpo_open(api_path, &relaxed, &store));
+    run_trials(store, 2200);
+    close_store(store);
+    ok(NULL, hpo_fsck(api_path, &options, NULL, NULL, &result));
+    cr_assert_gt(result.batches, 4096);
+    cr_assert_geq(progress_calls, 1);
+    cr_assert_eq(result.trials, 2200);
+}
+
+/* -- failing calls and memory -- */
+
+static struct {
+    struct hpo_os table;
+    unsigned long calls, fail_at;
+    long blocks;
+    int error;
+} faulty;
+
+static bool fails(void)
+{
+    return ++faulty.calls == faulty.fail_at;
+}
+
+static void *faulty_alloc(void *self, size_t n)
+{
+    void *p = fails() ? NULL : os_linux()->alloc(self, n);
+
+    faulty.blocks += p != NULL;
+    return p;
+}
+
+static void *faulty_realloc(void *self, void *old, size_t n)
+{
+    void *p = fails() ? NULL : os_linux()->realloc(self, old, n);
+
+    faulty.blocks += p && !old;
+    return p;
+}
+
+static void faulty_free(void *self, void *p)
+{
+    faulty.blocks -= p != NULL;
+    os_linux()->free(self, p);
+}
+
+static int64_t faulty_pread(void *self, struct os_file *file, void *to, size_t n, uint64_t offset)
+{
+    return fails() ? -faulty.error : os_linux()->file_pread(self, file, to, n, offset);
+}
+
+static int faulty_open(void *self, struct os_dir *dir, const char *name, unsigned flags,
+                       enum os_role role, struct os_file **out)
+{
+    return fails() ? -faulty.error : os_linux()->file_open(self, dir, name, flags, role, out);
+}
+
+static int faulty_dir_open_at(void *self, struct os_dir *dir, const char *name, struct os_dir **out)
+{
+    return fails() ? -faulty.error : os_linux()->dir_open_at(self, dir, name, out);
+}
+
+static int faulty_dir_list(void *self, struct os_dir *dir, os_list_fn fn, void *arg)
+{
+    return fails() ? -faulty.error : os_linux()->dir_list(self, dir, fn, arg);
+}
+
+static void arm(bool memory, unsigned long at, int error)
+{
+    memset(&faulty, 0, sizeof(faulty));
+    faulty.table = *os_linux();
+    if (memory) {
+        faulty.table.alloc = faulty_alloc;
+        faulty.table.realloc = faulty_realloc;
+        faulty.table.free = faulty_free;
+    } else {
+        faulty.table.file_pread = faulty_pread;
+        faulty.table.file_open = faulty_open;
+        faulty.table.dir_open_at = faulty_dir_open_at;
+        faulty.table.dir_list = faulty_dir_list;
+    }
+    faulty.fail_at = at;
+    faulty.error = error;
+}
+
+static void fail_each(bool memory, int error)
+{
+    struct hpo_fsck_options options = {.size = sizeof(options), .os = &faulty.table};
+    struct hpo_fsck_result before, result;
+    struct hpo_store *store = open_store();
+    unsigned long calls, failed = 0, cases = 0;
+    struct findings f;
+
+    run_trials(store, 8);
+    ok(store, hpo_snapshot(store));
+    run_trials(store, 3);
+    close_store(store);
+    arm(memory, 0, error);
+    ok(NULL, hpo_fsck(api_path, &options, take, memset(&f, 0, sizeof(f)), &before));
+    calls = faulty.calls;
+    for (unsigned long at = 1; at <= calls; at++, cases++) {
+        int err;
+
+        arm(memory, at, error);
+        err = hpo_fsck(api_path, &options, take, memset(&f, 0, sizeof(f)), &result);
+        failed += err < 0;
+        if (err < 0)
+            cr_assert(err == (memory ? HPO_NOMEM : HPO_IO) && api_reason(NULL)[0], "call %lu: %d",
+                      at, err);
+        else /* what could not be looked at shows, or the call did not matter */
+            cr_assert(memcmp(result.digest, before.digest, 16) == 0 || f.count > 0, "call %lu", at);
+        cr_assert(!memory || faulty.blocks == 0, "call %lu leaks", at);
+    }
+    printf("fsck: %lu %s failing once: %lu reported\n", cases, memory ? "allocations" : "calls",
+           failed);
+    cr_assert_gt(failed, cases / 2);
+}
+
+Test(fsck, each_failing_call_is_told)
+{
+    fail_each(false, EIO);
+}
+
+Test(fsck, each_failing_allocation_is_told_and_leaks_nothing)
+{
+    fail_each(true, ENOMEM);
 }
