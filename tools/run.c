@@ -14,6 +14,7 @@
 #include "tools/number.h"
 #include "tools/placeholder.h"
 #include "tools/run.h"
+#include "tools/study_out.h"
 
 enum {
     KEY_STUDY = 0x200,
@@ -22,6 +23,7 @@ enum {
     KEY_RESULT,
     KEY_INTERRUPTS,
     KEY_INTERRUPT_CODE,
+    KEY_FAILS,
     KEY_ON_FAIL,
     KEY_WORK_DIR,
     KEY_OUTPUT,
@@ -42,6 +44,10 @@ static const struct argp_option options[] = {
     {"interrupt-code", KEY_INTERRUPT_CODE, "N", 0, "Exit status that means the same", 2},
     {"on-fail", KEY_ON_FAIL, "fail|retry=N|stop|penalty=V", 0,
      "What a failed program does to its trial (default: fail)", 2},
+    {"fails-max", KEY_FAILS, "N", 0,
+     "End when the first N trials of a study all failed for the same reason (default: 10; 0: go "
+     "on)",
+     2},
     {"work-dir", KEY_WORK_DIR, "DIR", 0,
      "Where the trials' directories are made (default: STORE.trials)", 2},
     {"output", KEY_OUTPUT, "keep|failed|none", 0,
@@ -134,6 +140,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_INTERRUPTS:
         if (!number_parse_uint(arg, &o->interrupts_max))
             refuse("--interrupts-max", arg, "a number is wanted");
+        return 0;
+    case KEY_FAILS:
+        if (!number_parse_uint(arg, &o->fails_max))
+            refuse("--fails-max", arg, "a number is wanted");
         return 0;
     case KEY_INTERRUPT_CODE:
         if (!number_parse_uint(arg, &code) || code == 0 || code > 255)
@@ -345,9 +355,9 @@ static bool is_complete(const struct run *run)
     struct hpo_study_info *info;
     bool complete;
 
-    if (run->over || !run->options->trials || hpo_study_info(run->study, &info) < 0)
+    if (!run->options->trials || hpo_study_info(run->study, &info) < 0)
         return run->over;
-    complete = info->complete + info->pruned + info->failed >= run->options->trials;
+    complete = study_finished(info) >= run->options->trials;
     hpo_study_info_free(info);
     return complete;
 }
@@ -362,8 +372,10 @@ static int conclude(struct run *run)
         return run->status;
     if (!run->options->quiet)
         progress_summary(run->study, run->options->trials,
-                         complete ? NULL : "the same command line goes on from here");
-    return complete ? EXIT_DONE : EXIT_INTERRUPTED;
+                         complete    ? NULL
+                         : run->over ? "the search is over: nothing more to try, or it was stopped"
+                                     : "the same command line goes on from here");
+    return complete || run->over ? EXIT_DONE : EXIT_INTERRUPTED;
 }
 
 static void release_options(struct run_options *o)
@@ -374,7 +386,8 @@ static void release_options(struct run_options *o)
 
 int command_run(int argc, char **argv)
 {
-    struct run_options o = {.jobs = 1, .grace_ms = 5000, .interrupts_max = 3, .interrupt_code = -1};
+    struct run_options o = {
+        .jobs = 1, .grace_ms = 5000, .interrupts_max = 3, .fails_max = 10, .interrupt_code = -1};
     struct run run = {.options = &o, .signal_fd = -1};
     int status;
 
@@ -403,6 +416,7 @@ int command_run(int argc, char **argv)
     workdir_release(&run.workdir);
     free(run.jobs);
     free(run.tries);
+    text_release(&run.fail_reason);
 release_options:
     release_options(&o);
     return status;

@@ -42,6 +42,7 @@ struct run_options {
     const char **keys;            /* --result */
     size_t key_count;
     uint64_t interrupts_max;
+    uint64_t fails_max; /* 0: never give up */
     int interrupt_code; /* -1: none */
     enum run_on_fail on_fail;
     uint64_t retries;
@@ -96,10 +97,14 @@ struct run {
     struct tries *tries;
     size_t tries_count;
     enum run_mode mode;
-    bool over;      /* hpo_ask said that there is no more */
-    bool waiting;   /* hpo_ask said to wait for others */
-    bool signalled; /* a signal ended it early */
-    int status;     /* exit code of what went wrong first */
+    uint64_t fails_in_row; /* of this process, all for the same reason */
+    struct text fail_reason;
+    bool waiting_said;
+    int64_t waiting_since; /* nothing runs here and others are at work; 0: not so */
+    bool over;             /* hpo_ask said that there is no more */
+    bool waiting;          /* hpo_ask said to wait for others */
+    bool signalled;        /* a signal ended it early */
+    int status;            /* exit code of what went wrong first */
     struct progress progress;
 };
 

@@ -19,6 +19,7 @@
 
 #define WAIT_MS 20
 #define PROGRESS_MS 1000
+#define SAY_WAITING_MS 5000
 #define NEVER INT64_MAX
 
 int64_t run_now_ms(void)
@@ -93,6 +94,42 @@ static void take_trials(struct run *run)
             run->waiting = true;
         else
             run_failed(run, code, NULL);
+    }
+}
+
+/* Who keeps us waiting: a detached trial that somebody forgot waits for ever. */
+static void say_who_is_awaited(struct run *run)
+{
+    const struct hpo_trial_info *trial;
+    struct hpo_cursor *cursor;
+    struct text line = {0};
+    unsigned count = 0;
+
+    if (run->options->quiet || hpo_trial_list(run->study, 1u << HPO_RUNNING, &cursor) < 0)
+        return;
+    while (count < 5 && hpo_cursor_next_trial(cursor, &trial) == HPO_OK)
+        text_addf(&line,
+                  trial->detached ? "%s %" PRIu64 " (hpo ask began it; finish it with hpo tell "
+                                    "or hpo abandon)"
+                                  : "%s %" PRIu64 " (another process runs it; see hpo stat)",
+                  count++ ? "," : "", trial->number);
+    if (count)
+        cli_say("waiting for trial%s%s", count == 1 ? "" : "s", line.data);
+    text_release(&line);
+    hpo_cursor_free(cursor);
+}
+
+static void note_waiting(struct run *run)
+{
+    int64_t now = run_now_ms();
+
+    if (!run->waiting || run->running) {
+        run->waiting_since = 0;
+    } else if (!run->waiting_since) {
+        run->waiting_since = now;
+    } else if (now - run->waiting_since >= SAY_WAITING_MS && !run->waiting_said) {
+        run->waiting_said = true;
+        say_who_is_awaited(run);
     }
 }
 
@@ -235,6 +272,7 @@ void run_loop(struct run *run)
         take_trials(run);
         if (run->running == 0 && (run->over || run->mode != RUN_ASKING))
             break;
+        note_waiting(run);
         progress_draw(&run->progress, run->study, run->options->trials, progress_note(run), false);
         sleep_until_something(run, fds);
         take_signals(run);

@@ -120,6 +120,38 @@ static void announce(const struct run *run, const struct job *job, enum hpo_tria
     text_release(&line);
 }
 
+/* Is no trial of the study any good? */
+static bool nothing_succeeded(struct run *run)
+{
+    struct hpo_study_info *info;
+    bool nothing;
+
+    if (hpo_study_info(run->study, &info) < 0)
+        return false;
+    nothing = info->complete == 0 && info->pruned == 0;
+    hpo_study_info_free(info);
+    return nothing;
+}
+
+/* A misspelt --result or a missing module lets every trial fail; a night later all of them would be
+ * used up. So a search that begins with nothing but the same failure ends. */
+static void count_failure(struct run *run, const char *reason)
+{
+    if (run->fails_in_row && strcmp(text_string(&run->fail_reason), reason) == 0)
+        run->fails_in_row++;
+    else
+        run->fails_in_row = 1;
+    text_clear(&run->fail_reason);
+    text_add(&run->fail_reason, reason);
+    if (run->options->fails_max && run->fails_in_row == run->options->fails_max &&
+        run->mode == RUN_ASKING && nothing_succeeded(run)) {
+        cli_say("%" PRIu64 " trials in a row failed, and none of the study succeeded: %s; mend the "
+                "program or its options, then begin another --study (--fails-max 0 goes on)",
+                run->fails_in_row, reason);
+        run_end(run, EXIT_FAILED, false);
+    }
+}
+
 static void finish(struct run *run, struct job *job, enum hpo_trial_state state,
                    const double *values, size_t count, const char *reason)
 {
@@ -137,6 +169,10 @@ static void finish(struct run *run, struct job *job, enum hpo_trial_state state,
     announce(run, job, state, values, count, reason);
     forget_tries(run, job->number);
     job_release(run, job, true, keep);
+    if (state == HPO_FAIL)
+        count_failure(run, reason);
+    else
+        run->fails_in_row = 0;
 }
 
 /* -- what an end means -- */

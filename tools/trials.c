@@ -2,6 +2,7 @@
  * hpo trials: one line for each trial of a study, for people, for spreadsheets, for programs.
  */
 #include <inttypes.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,12 +77,14 @@ static const struct argp parser = {options,  parse, "STUDY", "List the trials of
 struct columns {
     const char **names;
     size_t count, value_count;
+    bool errors; /* and why trials failed, if any did */
 };
 
 static void find_columns(struct columns *columns, const struct hpo_study_info *info)
 {
     columns->names = memory_new(info->param_count, sizeof(columns->names[0]));
     columns->value_count = info->direction_count;
+    columns->errors = info->failed > 0;
     for (size_t i = 0; i < info->param_count; i++) {
         size_t k = 0;
 
@@ -98,6 +101,21 @@ static const char *param_text(const struct hpo_trial_info *trial, const char *na
         if (strcmp(trial->params[i].name, name) == 0)
             return trial->params[i].text;
     return "";
+}
+
+/* Why it failed, as hpo run has noted it. */
+static void add_error(struct text *out, const struct hpo_trial_info *trial)
+{
+    for (size_t i = 0; i < trial->attr_count; i++) {
+        const struct hpo_attr_info *attr = &trial->attrs[i];
+
+        if (attr->space == HPO_ATTR_OWN && strcmp(attr->key, "error") == 0) {
+            json_t *text = json_loadb(attr->value, attr->size, JSON_DECODE_ANY, NULL);
+
+            text_add(out, json_is_string(text) ? json_string_value(text) : "");
+            json_decref(text);
+        }
+    }
 }
 
 /* -- CSV as RFC 4180 has it -- */
@@ -159,26 +177,30 @@ static void csv_row(const struct columns *columns, const struct hpo_trial_info *
 
 static void table_titles(struct table *table, const struct columns *columns)
 {
-    table->columns = 3 + columns->count;
+    table->columns = 4 + columns->count;
     table_add(table, "TRIAL");
     table_add(table, "STATE");
     table_add(table, columns->value_count == 1 ? "VALUE" : "VALUES");
     for (size_t i = 0; i < columns->count; i++)
         table_add(table, columns->names[i]);
+    table_add(table, columns->errors ? "ERROR" : "");
 }
 
 static void table_row(struct table *table, const struct columns *columns,
                       const struct hpo_trial_info *trial)
 {
-    struct text values = {0};
+    struct text values = {0}, error = {0};
 
     trial_print_values(&values, trial->values, trial->value_count);
+    add_error(&error, trial);
     table_addf(table, "%" PRIu64, trial->number);
     table_add(table, trial_state_name(trial->state));
     table_add(table, text_string(&values));
     for (size_t i = 0; i < columns->count; i++)
         table_add(table, param_text(trial, columns->names[i]));
+    table_add(table, text_string(&error));
     text_release(&values);
+    text_release(&error);
 }
 
 static int list(struct hpo_store *store, struct hpo_study *study, const struct arguments *a)
