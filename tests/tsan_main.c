@@ -320,7 +320,7 @@ int main(int argc, char **argv)
     }
     snprintf(path, sizeof(path), "%s/s.hpo", root);
     threads_on_one_handle("one", "random");
-    threads_on_one_handle("model", "qmc");
+    threads_on_one_handle("model", "tpe");
     handles_side_by_side();
     readers_beside_writers();
     close_waits_for_calls();
