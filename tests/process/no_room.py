@@ -38,7 +38,10 @@ def small_disk(place, size):
 
 
 def remount(disk, options):
-    subprocess.run(["mount", "-o", f"remount,{options}", disk], check=True)
+    # Only these options: those of a mount in a user namespace cannot all be given again (uid, gid).
+    subprocess.run(
+        ["mount", "--options-mode", "ignore", "-t", "tmpfs", "-o", f"remount,{options}", "none", disk], check=True
+    )
 
 
 def no_room_for_a_store(place):
