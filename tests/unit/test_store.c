@@ -298,6 +298,52 @@ Test(store, relaxed_durability_waits_for_nothing_until_the_end)
     close_store(store);
 }
 
+static void check_durable(struct hpo_store *store, const char *after)
+{
+    struct hpo_stat stat = stat_of(store);
+
+    cr_assert_eq(stat.lsn, stat.lsn_durable, "after %s: LSN %llu, durable %llu", after,
+                 (unsigned long long)stat.lsn, (unsigned long long)stat.lsn_durable);
+}
+
+Test(store, whatever_promises_durability_keeps_it)
+{
+    struct hpo_ask_options detached = {.size = sizeof(detached), .detached = true};
+    struct hpo_study_options change = {
+        .size = sizeof(change), .has_seed = true, .seed = {9, 9}, .allow_change = true};
+    struct hpo_store *store = open_store();
+    struct hpo_study *study = study_declared(store, "s");
+    struct hpo_trial *trial;
+    double value = 1;
+
+    check_durable(store, "hpo_study_create");
+    ok(store, hpo_study_create(store, "s", &change, &study));
+    check_durable(store, "a change");
+    ok(store, hpo_study_attr_set(study, HPO_ATTR_USER, "k", "v", 1));
+    check_durable(store, "hpo_study_attr_set");
+    ok(store, hpo_enqueue(study, NULL, 0, NULL));
+    check_durable(store, "hpo_enqueue");
+    ok(store, hpo_ask(study, &detached, &trial));
+    check_durable(store, "a detached ask");
+    ok(store, hpo_abandon(trial));
+    check_durable(store, "hpo_abandon");
+    trial = ask(store, study);
+    cr_assert_neq(stat_of(store).lsn, stat_of(store).lsn_durable, "asking waits for nothing");
+    ok(store, hpo_tell(trial, HPO_COMPLETE, &value, 1));
+    check_durable(store, "hpo_tell");
+    trial = ask(store, study);
+    ok(store, hpo_tell_and_stop(trial, HPO_COMPLETE, &value, 1));
+    check_durable(store, "hpo_tell_and_stop");
+    ok(store, hpo_study_delete(store, "s"));
+    check_durable(store, "hpo_study_delete");
+    hpo_study_free(study_named(store, "t"));
+    ok(store, hpo_study_open(store, "t", &study));
+    (void)ask(store, study);
+    ok(store, hpo_sync(store));
+    check_durable(store, "hpo_sync");
+    close_store(store);
+}
+
 /* The promise, by the engine's own counters; tests/process looks at the system calls. */
 Test(store, a_durable_trial_costs_one_flush_and_at_most_one_dirty_page)
 {
