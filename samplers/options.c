@@ -253,6 +253,12 @@ static int canonical(const struct option_rule *rule, const char *given,
                      struct sampler_message *message, char *text, const char **out)
 {
     *out = text;
+    if (rule->kind != OPTION_WORD && rule->words)
+        for (const char *const *word = rule->words; *word; word++)
+            if (strcmp(*word, given) == 0) {
+                *out = *word;
+                return SAMPLER_OK;
+            }
     switch (rule->kind) {
     case OPTION_BOOL:
         return canonical_bool(rule, given, message, text);

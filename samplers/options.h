@@ -24,7 +24,8 @@ struct option_rule {
     enum option_kind kind;
     uint64_t count_min, count_max; /* COUNT */
     double real_min, real_max;     /* REAL, both allowed */
-    const char *const *words;      /* WORD: NULL-terminated */
+    const char *const *words;      /* WORD: NULL-terminated. COUNT and REAL: words that may stand
+                                    * instead of a number ("auto"), or NULL */
 };
 
 /*
@@ -40,7 +41,8 @@ int options_complete(const struct option_rule *rules, uint32_t rule_count,
                      struct sampler_configuration **out);
 
 /* The value of a complete configuration's option; the key must be one of its rules' and of that
- * kind (asserted). */
+ * kind, and for the numbers not one of its words (asserted). options_word gives any option's
+ * text. */
 bool options_bool(const struct sampler_configuration *configuration, const char *key);
 uint64_t options_count(const struct sampler_configuration *configuration, const char *key);
 double options_real(const struct sampler_configuration *configuration, const char *key);

@@ -17,14 +17,17 @@ static const struct sampler *const samplers[] = {
     &sampler_tpe,
 };
 static const struct pruner *const pruners[] = {
-    &pruner_none,
+    &pruner_hyperband,  &pruner_median,  &pruner_none,      &pruner_patient,
+    &pruner_percentile, &pruner_halving, &pruner_threshold, &pruner_wilcoxon,
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* Their names, for people: the tables above cannot be read before run time. */
 static const char *const sampler_name_list[] = {"grid", "qmc", "random", "tpe", NULL};
-static const char *const pruner_name_list[] = {"none", NULL};
+static const char *const pruner_name_list[] = {"hyperband", "median",     "none",
+                                               "patient",   "percentile", "successive_halving",
+                                               "threshold", "wilcoxon",   NULL};
 _Static_assert(COUNT(sampler_name_list) == COUNT(samplers) + 1, "a name for every sampler");
 _Static_assert(COUNT(pruner_name_list) == COUNT(pruners) + 1, "a name for every pruner");
 
@@ -106,8 +109,11 @@ int pruner_configure(const struct pruner *pruner, const struct sampler_study *st
 
 void configuration_free(struct sampler_configuration *configuration)
 {
-    if (configuration)
-        configuration->allocator->free(configuration->allocator->context, configuration);
+    if (!configuration)
+        return;
+    if (configuration->pruner && configuration->pruner->release)
+        configuration->pruner->release(configuration);
+    configuration->allocator->free(configuration->allocator->context, configuration);
 }
 
 /* -- suggestions -- */

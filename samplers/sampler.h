@@ -243,11 +243,16 @@ struct pruner {
                      uint32_t option_count, const struct sampler_allocator *allocator,
                      struct sampler_message *message, struct sampler_configuration **out);
     int (*decide)(const struct sampler_call *call, bool *prune, struct sampler_bytes *note);
+    /* Free what the configuration owns besides its own block; NULL: nothing. */
+    void (*release)(struct sampler_configuration *configuration);
     /* Which part of the study a trial competes in: samplers see only trials of the same bracket.
-     * NULL: one for all. The configuration is the pruner's; the view matters where the pruner fixes
-     * its brackets by what it has seen. */
+     * NULL, both: one for all. `resource` is what the brackets go by, given or fixed by what stands
+     * in the view's decisions, 0 while nothing has fixed it; asked once for a view, and handed to
+     * `bracket` for each trial. The configuration is the pruner's. */
+    uint64_t (*resource)(const struct sampler_configuration *configuration,
+                         const struct sampler_view *view);
     uint32_t (*bracket)(const struct sampler_configuration *configuration,
-                        const struct sampler_study *study, const struct sampler_view *view,
+                        const struct sampler_study *study, uint64_t resource,
                         uint64_t trial_number);
 };
 
@@ -262,7 +267,8 @@ const struct pruner *pruner_find(const char *name);
 const struct pruner *pruner_at(uint32_t index);
 
 extern const struct sampler sampler_grid, sampler_qmc, sampler_random, sampler_tpe;
-extern const struct pruner pruner_none;
+extern const struct pruner pruner_halving, pruner_hyperband, pruner_median, pruner_none,
+    pruner_patient, pruner_percentile, pruner_threshold, pruner_wilcoxon;
 
 /* A parameter from Random, in unit form, under the calling sampler's own instance: everybody's
  * fallback. */

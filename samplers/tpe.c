@@ -134,11 +134,11 @@ static int use_bracket(const struct sampler_call *call, struct tpe_use *use)
 {
     const struct pruner *pruner = call->pruner->pruner;
     const struct sampler_view *view = call->view;
-    struct tpe_bracket bracket = {
-        .pruner = call->pruner,
-        .number = pruner->bracket(call->pruner, call->study, view, call->own->number)};
-    int err;
+    struct tpe_bracket bracket = {.pruner = call->pruner,
+                                  .resource = pruner->resource(call->pruner, view)};
 
+    bracket.number =
+        pruner->bracket(call->pruner, call->study, bracket.resource, call->own->number);
     tpe_model_init(&use->own, call->allocator);
     use->model = &use->own;
     use->own_running = call->allocator->alloc(call->allocator->context,
@@ -148,11 +148,9 @@ static int use_bracket(const struct sampler_call *call, struct tpe_use *use)
     use->running = use->own_running;
     use->running_count = 0;
     for (size_t i = 0; i < view->running_count; i++)
-        if (pruner->bracket(call->pruner, call->study, view, view->running[i]->number) ==
-            bracket.number)
+        if (tpe_in_bracket(call->study, &bracket, view->running[i]))
             use->own_running[use->running_count++] = view->running[i];
-    err = tpe_model_follow(&use->own, call->study, view, &bracket);
-    return err;
+    return tpe_model_follow(&use->own, call->study, view, &bracket);
 }
 
 /* use_end follows, also after an error. */

@@ -368,13 +368,19 @@ static int insert(struct tpe_model *model, const struct sampler_study *study, ui
     return err;
 }
 
-static bool counts(const struct sampler_study *study, const struct sampler_view *view,
-                   const struct tpe_bracket *bracket, const struct sampler_trial *trial)
+bool tpe_in_bracket(const struct sampler_study *study, const struct tpe_bracket *bracket,
+                    const struct sampler_trial *trial)
+{
+    return bracket->pruner->pruner->bracket(bracket->pruner, study, bracket->resource,
+                                            trial->number) == bracket->number;
+}
+
+static bool counts(const struct sampler_study *study, const struct tpe_bracket *bracket,
+                   const struct sampler_trial *trial)
 {
     if (trial->state != SAMPLER_COMPLETE && trial->state != SAMPLER_PRUNED)
         return false;
-    return !bracket || bracket->pruner->pruner->bracket(bracket->pruner, study, view,
-                                                        trial->number) == bracket->number;
+    return !bracket || tpe_in_bracket(study, bracket, trial);
 }
 
 int tpe_model_follow(struct tpe_model *model, const struct sampler_study *study,
@@ -394,7 +400,7 @@ int tpe_model_follow(struct tpe_model *model, const struct sampler_study *study,
         uint32_t slot = model->seen++;
 
         model->rows[slot] = view->ended[slot];
-        if (counts(study, view, bracket, model->rows[slot]))
+        if (counts(study, bracket, model->rows[slot]))
             err = insert(model, study, slot);
     }
     return err;

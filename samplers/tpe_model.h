@@ -58,8 +58,13 @@ struct tpe_model {
 /* Which trials count: those of one bracket of a pruner. */
 struct tpe_bracket {
     const struct sampler_configuration *pruner;
+    uint64_t resource; /* of the view */
     uint32_t number;
 };
+
+/* Is the trial of that bracket? */
+bool tpe_in_bracket(const struct sampler_study *study, const struct tpe_bracket *bracket,
+                    const struct sampler_trial *trial);
 
 void tpe_model_init(struct tpe_model *model, const struct sampler_allocator *allocator);
 void tpe_model_release(struct tpe_model *model);

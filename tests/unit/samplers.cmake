@@ -1,6 +1,6 @@
 # The tests of samplers/, included by tests/unit/CMakeLists.txt.
 pkg_check_modules(MPFR IMPORTED_TARGET mpfr)
-foreach(module philox draw detmath space options random grid qmc parzen tpe_split tpe)
+foreach(module philox draw detmath space options random grid qmc parzen tpe_split tpe pruners)
     hpo_unit(${module} hpo_samplers PkgConfig::JANSSON m)
     target_compile_definitions(test_${module} PRIVATE HPO_TEST_VECTORS="${PROJECT_SOURCE_DIR}/tests/vectors")
     target_include_directories(test_${module} PRIVATE ${PROJECT_SOURCE_DIR}/tests)

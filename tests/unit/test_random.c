@@ -93,6 +93,10 @@ Test(random, registry_finds_by_name_and_lists_in_order)
         cr_assert(i == 0 || strcmp(pruner_at(i - 1)->name, pruner_at(i)->name) < 0);
         cr_assert_gt(pruner_at(i)->version, 0);
     }
+    for (uint32_t i = 0; sampler_at(i); i++)
+        cr_assert_str_eq(sampler_names()[i], sampler_at(i)->name);
+    for (uint32_t i = 0; pruner_at(i); i++)
+        cr_assert_str_eq(pruner_names()[i], pruner_at(i)->name);
     cr_assert_null(sampler_at(1000));
     cr_assert_null(pruner_at(1000));
 }

@@ -479,20 +479,28 @@ Test(tpe, workers_that_run_side_by_side_keep_apart)
 
 /* -- brackets -- */
 
+static uint64_t some_resource(const struct sampler_configuration *configuration,
+                              const struct sampler_view *view)
+{
+    (void)configuration;
+    (void)view;
+    return 9;
+}
+
 static uint32_t parity(const struct sampler_configuration *configuration,
-                       const struct sampler_study *study, const struct sampler_view *view,
-                       uint64_t number)
+                       const struct sampler_study *study, uint64_t resource, uint64_t number)
 {
     (void)configuration;
     (void)study;
-    (void)view;
+    cr_assert_eq(resource, 9);
     return number % 2;
 }
 
 /* A pruner with brackets: as if the trials of the other bracket did not exist. */
 Test(tpe, a_pruners_bracket_is_all_that_a_trial_sees)
 {
-    struct pruner halves = {.name = "halves", .version = 1, .bracket = parity};
+    struct pruner halves = {
+        .name = "halves", .version = 1, .resource = some_resource, .bracket = parity};
     struct sampler_configuration pruner = {.pruner = &halves};
     const struct sampler_trial *odd[WALK_RUNNING * 8], *odd_running[WALK_RUNNING];
     const struct sampler_trial *running[WALK_RUNNING];
