@@ -29,8 +29,8 @@ int error_set(struct error_detail *detail, int code, int system_errno, const cha
  * -ENOMEM HPO_NOMEM, else HPO_IO. */
 int error_from_errno(int negative_errno);
 
-/* The calling thread's own detail: where everything below the public calls puts it (a log is used by
- * many threads at once). The public calls clear it on entry and tag it with their store. */
+/* The calling thread's own detail: where everything below the public calls puts it (a log is used
+ * by many threads at once). The public calls clear it on entry and tag it with their store. */
 struct error_detail *error_here(void);
 
 #endif

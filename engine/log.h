@@ -15,8 +15,8 @@
  * others. They may vanish (power loss, failed flush). Whoever folded them learns it by chain:
  * LOG_DIVERGED. L4  Between log_lock and log_unlock no one else appends.
  *
- * Threads: a log may be used by many threads; log_lock/unlock pairs belong to one thread. Errors are
- * enum hpo_error; the detail (path, offset, LSN, errno) is the failing thread's error_here().
+ * Threads: a log may be used by many threads; log_lock/unlock pairs belong to one thread. Errors
+ * are enum hpo_error; the detail (path, offset, LSN, errno) is the failing thread's error_here().
  */
 #ifndef HPO_ENGINE_LOG_H
 #define HPO_ENGINE_LOG_H

@@ -1,4 +1,5 @@
-// cxx: hpo.h is a C++ header too: it compiles as C++11, its names have C linkage, its structs are plain.
+// cxx: hpo.h is a C++ header too: it compiles as C++11, its names have C linkage, its structs are
+// plain.
 #include "hpo.h"
 
 #include <criterion/criterion.h>
