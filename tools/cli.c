@@ -231,12 +231,14 @@ int cli_open_study(struct hpo_store *store, const char *name, struct hpo_study *
 {
     int code = hpo_study_open(store, name, out);
 
+    if (code == HPO_NOT_FOUND && hpo_damage(store) < 0) /* it may stand beyond the damage */
+        code = hpo_damage(store);
     if (code == HPO_NOT_FOUND) {
         cli_say("%s: there is no study \"%s\"; see: hpo studies -s %s", cli.store_path, name,
                 cli.store_path);
         return EXIT_NOT_FOUND;
     }
-    return code == HPO_OK ? 0 : cli_failed(store, code, name);
+    return code == HPO_OK ? 0 : cli_failed(store, code, cli.store_path);
 }
 
 int cli_open_trial(struct hpo_store *store, struct hpo_study *study, uint64_t number,
@@ -283,7 +285,7 @@ int cli_finish(struct hpo_store *store, int status)
     if (code < 0) { /* what was printed is true, but it is not all there once was */
         int damaged = cli_failed(store, code, cli.store_path);
 
-        status = status ? status : damaged;
+        status = status && status != EXIT_NOT_FOUND ? status : damaged;
     }
     code = store ? hpo_close(store) : HPO_OK;
     if (code < 0 && !status)

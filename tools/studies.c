@@ -68,7 +68,7 @@ static int list(struct hpo_store *store)
 
     if (code < 0)
         return cli_failed(store, code, cli.store_path);
-    for (size_t i = 0; i < table.columns; i++)
+    for (size_t i = 0; i < table.columns && form == FORM_TABLE; i++)
         table_add(&table, titles[i]);
     if (form == FORM_JSON)
         writer_begin(&json, NULL, '[');
