@@ -12,8 +12,8 @@ DEPS = gcc g++ cmake ninja-build pkg-config clang clang-format libclang-rt-14-de
        liblmdb-dev libxxhash-dev libjansson-dev libcriterion-dev libmpfr-dev \
        python3 python3-mpmath zstd strace valgrind util-linux procps
 
-.PHONY: all help deps configure build demo check check-asan check-tsan check-clang check-valgrind check-all bench soak coverage \
-        format install clean
+.PHONY: all help deps configure build demo check check-asan check-tsan check-clang check-valgrind check-all bench fuzz soak \
+        coverage format install clean
 
 all: build
 
@@ -23,6 +23,7 @@ help:
 	@echo 'make check-asan      the same tests under AddressSanitizer and UBSan; check-tsan, check-clang, check-valgrind likewise'
 	@echo 'make check-all       all of these'
 	@echo 'make bench           benchmarks, as ratios to peers in the same run'
+	@echo 'make fuzz            libFuzzer, FUZZ_SECONDS (60) for each target; finds go to build-fuzz/found'
 	@echo 'make soak            the enumerations a hundred times longer: hours'
 	@echo 'make coverage        line and branch coverage'
 	@echo 'make install         library, header, tools, man pages (DESTDIR and cmake --install --prefix work)'
@@ -66,6 +67,12 @@ check-all: check check-asan check-tsan check-clang check-valgrind
 bench: build
 	@bench/run.sh $(BUILD)
 
+# New inputs stay in build-fuzz/corpus; the tree's corpus is only read.
+FUZZ_SECONDS ?= 60
+fuzz: deps
+	@cmake --preset fuzz >/dev/null && cmake --build --preset fuzz -j $(JOBS)
+	@fuzz/run.sh build-fuzz $(FUZZ_SECONDS)
+
 # Hours: the enumerations a hundred times longer.
 soak: build
 	@HPO_TEST_SCALE=100 ctest --test-dir $(BUILD) -j $(JOBS) --output-on-failure --no-tests=error --timeout 86400
@@ -75,7 +82,7 @@ coverage: deps
 	@gcovr --root . --object-directory build-coverage --filter engine/ --filter samplers/ --print-summary
 
 format:
-	@git ls-files '*.c' '*.h' '*.cc' | xargs clang-format -i
+	@git ls-files '*.c' '*.h' '*.cc' | xargs grep -L 'do not edit\.$$' | xargs clang-format -i
 
 install: build
 	@cmake --install $(BUILD)
