@@ -432,6 +432,24 @@ Test(store, a_snapshot_gives_what_replay_gives)
     close_store(store);
 }
 
+/* It attests what it holds: else a power loss would leave a snapshot of what never was. */
+Test(store, a_snapshot_holds_only_what_is_durable)
+{
+    struct hpo_store *store = open_store();
+    struct hpo_study *study = study_declared(store, "s");
+    struct hpo_stat stat;
+    uint64_t begun;
+
+    (void)ask(store, study);
+    begun = stat_of(store).lsn;
+    cr_assert_lt(stat_of(store).lsn_durable, begun);
+    ok(store, hpo_snapshot(store));
+    stat = stat_of(store);
+    cr_assert_eq(stat.snapshot_lsn, begun);
+    cr_assert_geq(stat.lsn_durable, begun);
+    close_store(store);
+}
+
 Test(store, a_bad_snapshot_means_replay_and_goes_to_quarantine)
 {
     struct hpo_store *store = open_store();

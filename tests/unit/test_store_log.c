@@ -197,6 +197,26 @@ Test(store_log, a_new_session_on_a_dead_ones_slot_rolls_it_back_in_its_first_bat
     close_store(store);
 }
 
+/* A slot that is held by a session which the log does not know would hide its dead predecessor. */
+Test(store_log, a_claim_that_comes_to_nothing_is_given_back)
+{
+    struct hpo_store *store, *unlucky;
+    struct hpo_study *study;
+
+    store = open_store();
+    study = study_declared(store, "s");
+    (void)ask(store, study);
+    die(store, 0);
+    memory_log_space(LOG, 2);
+    unlucky = open_store(); /* finds the dead session, claims its slot, and can write nothing */
+    cr_assert_eq(stat_of(unlucky).trials_running, 1);
+    memory_log_space(LOG, 0);
+    store = open_store();
+    cr_assert_eq(stat_of(store).trials_running, 0);
+    close_store(store);
+    close_store(unlucky);
+}
+
 Test(store_log, many_dead_sessions_are_cleaned_up_at_once)
 {
     struct hpo_store *store, *dead[5];
