@@ -6,9 +6,9 @@
  * trainer look alive for ever. Closing a descriptor in the child releases nothing of the parent's.
  *
  * Invariants
- *   F1  Every descriptor of the table is in the list, or no fork can happen (the list's mutex is
- * held by open, by close and, through pthread_atfork, by fork). F2  In a child the list is empty
- * before fork returns; what stood in it has fd -1.
+ *   F1  Every descriptor of the table is in the list, or no fork can happen: the list's mutex
+ *       is held by open, by close and, through pthread_atfork, by fork.
+ *   F2  In a child the list is empty before fork returns; what stood in it has fd -1.
  */
 #include "os_linux.h"
 

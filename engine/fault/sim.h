@@ -8,20 +8,23 @@
  * the last effect that took place) and a mask (which of the work that no flush covered had reached
  * the medium by chance), and boot another machine from what survived.
  *
- * What is volatile, what makes it durable, what a power loss may leave (docs/format.md, "What a
- * crash may leave"): sector of 512 bytes   a flush of its file that began after the write and
- * returned; before that any version it had since, and any mixture of two of them in aligned 8-byte
- * words (the page is copied to the device while it changes) size of a file        either flush of
- * the file; before that old or new, new bytes zero where no sector arrived a name dir_sync of its
- * directory (of both for a rename between two); before that each operation happened or not, a
- * rename never by half. Two modes: any subset, or a prefix (journals) content behind a name nothing
- * but its own flush: renaming promises nothing about it mapped memory         nothing, ever: its
- * file comes back as zeros, as garbage, or stale
+ * What is volatile, what makes it durable, what a power loss may leave:
+ *
+ *   a sector of 512 bytes  A flush of its file that began after the write and returned. Before
+ *                          that any version it had since, and any mixture of two of them in
+ *                          aligned 8-byte words: the page is copied to the device while it changes.
+ *   size of a file         Either flush of the file. Before that old or new; new bytes are zero
+ *                          where no sector arrived.
+ *   a name                 dir_sync of its directory; of both for a rename between two. Before
+ *                          that each operation happened or not, a rename never by half. Two
+ *                          modes: any subset, or a prefix (journals).
+ *   content behind a name  Its own flush. Renaming promises nothing about it.
+ *   mapped memory          Nothing, ever: its file comes back as zeros, as garbage, or stale.
  *
  * Processes are threads that run only while they hold the baton. Every call that somebody else
- * could notice is a step; before it the baton may go to another thread, chosen by a generator with
- * a seed. Same options, same program: same steps, same trace. Memory, clock, entropy and identity
- * are not steps. Time is a counter that moves only when every thread waits.
+ * could notice is a step; before and after it the baton may go to another thread, chosen by a
+ * generator with a seed. Same options, same program: same steps, same trace. Memory, clock,
+ * entropy and identity are not steps. Time is a counter that moves only when every thread waits.
  *
  * Not modelled: devices that ignore flushes, garble their neighbours or return other data without
  * an error.

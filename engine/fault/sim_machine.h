@@ -2,12 +2,14 @@
  * sim_machine: the parts of a simulated machine, shared by the files of this directory.
  *
  * Invariants
- *   M1  Only the thread that holds the baton touches the machine. The baton is handed over with
- * release and acquire. M2  `now` of a file is what every process reads: the page cache. `base` and
- * `writes` are what a cut is made from. M3  Effects are numbered in order; everything in a history
- * carries the number of the effect that made it. M4  The memory of a sector's content is never
- * written again: images share it. M5  A dead process owns nothing: no lock, no open file, no block,
- * no runnable thread.
+ *   M1  Only the thread that holds the baton touches the machine. The baton is handed over
+ *       with release and acquire.
+ *   M2  `now` of a file is what every process reads: the page cache. `base` and `writes` are
+ *       what a cut is made from.
+ *   M3  Effects are numbered in order; everything in a history carries the number of the
+ *       effect that made it.
+ *   M4  The memory of a sector's content is never written again: images share it.
+ *   M5  A dead process owns nothing: no lock, no open file, no block, no runnable thread.
  */
 #ifndef HPO_ENGINE_FAULT_SIM_MACHINE_H
 #define HPO_ENGINE_FAULT_SIM_MACHINE_H

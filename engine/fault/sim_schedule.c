@@ -2,7 +2,7 @@
  * sim_schedule: who runs, who waits, who dies.
  *
  * Exactly one thread holds the baton: a thread of a process (`current`) or the driver, that is the
- * test's thread inside sim_run. A thread passes it on in three places only: at the beginning of a
+ * test's thread inside sim_run. A thread passes it on in three places only: at either end of a
  * step, when it waits, and when it ends. The decision is made by the thread that has the baton,
  * from the machine's own state and generator, so that the kernel's scheduler decides nothing.
  *
@@ -550,6 +550,7 @@ int64_t sim_step_end(struct sim_process *process, int64_t result)
         sim->die_after = NULL;
         sim_die(process);
     }
+    sim_yield(sim); /* others may come between the result and what is done about it */
     return result;
 }
 

@@ -1,12 +1,12 @@
 /*
  * sim: the crash test of the log on a simulated machine.
  *
- *   sim --list                         the scenarios
- *   sim --all                          all of them, with the sum
- *   sim --scenario NAME                one
- *   sim --lie NAME                     with a flush that lies; success means that the lie was found
- * out sim --replay NAME:SEED:CUT:MASK    one image, as a failing run printed it; --keep DIR writes
- * it out
+ *   sim --list                       the scenarios and the lies
+ *   sim --all                        all scenarios, with the sum
+ *   sim --scenario NAME              one
+ *   sim --lie NAME                   a flush that lies; success: the lie was found out
+ *   sim --replay NAME:SEED:CUT:MASK  one image, as a failing run printed it
+ *       --keep DIR                   ... and write it out
  *
  * HPO_TEST_SCALE (0.1 if unset; CI: 1) scales the counts.
  */
