@@ -666,3 +666,58 @@ Test(ask, bad_arguments_are_refused)
     cr_assert_not(prune, "without a pruner nothing is pruned");
     close_store(store);
 }
+
+/* -- pruning -- */
+
+Test(ask, a_pruning_decision_is_recorded_with_what_it_had_read_and_stands)
+{
+    struct hpo_study_options study_options = {
+        .size = sizeof(study_options), .has_seed = true, .pruner = "median"};
+    struct hpo_store *store = open_store(), *other = open_store();
+    struct hpo_study *study;
+    struct hpo_study_info *info;
+    struct hpo_history *history;
+    const struct hpo_record_info *record;
+    struct hpo_trial *good, *bad;
+    uint64_t view = 0, decisions = 0;
+    bool prune = true;
+    size_t i;
+    int k;
+
+    ok(store, hpo_study_create(store, "s", &study_options, &study));
+    info = info_of(store, study);
+    cr_assert_str_eq(info->pruner, "median");
+    cr_assert_gt(info->pruner_option_count, 0);
+    hpo_study_info_free(info);
+    for (k = 0; k < 6; k++) { /* enough to begin with */
+        good = ask(store, study);
+        ok(store, hpo_should_prune(good, &prune));
+        cr_assert_not(prune, "nothing was reported");
+        ok(store, hpo_report(good, 1, 1));
+        ok(store, hpo_should_prune(good, &prune));
+        cr_assert_not(prune);
+        tell(store, good, 1);
+    }
+    bad = ask(store, study);
+    ok(store, hpo_report(bad, 1, 100));
+    ok(store, hpo_should_prune(bad, &prune));
+    cr_assert(prune);
+    k = (int)stat_of(store).lsn;
+    ok(store, hpo_should_prune(bad, &prune));
+    cr_assert(prune, "it stands");
+    cr_assert_eq(stat_of(store).lsn, (uint64_t)k, "and is not recorded again");
+    ok(store, hpo_tell(bad, HPO_PRUNED, NULL, 0));
+    ok(other, hpo_history_open(other, 0, false, &history));
+    while (hpo_history_next(history, &record) == 0)
+        if (strcmp(record->type, "PRUNE_DECISION") == 0) {
+            decisions++;
+            for (i = 0; i < record->field_count; i++)
+                if (strcmp(record->fields[i].name, "view") == 0)
+                    view = record->fields[i].uint;
+            cr_assert_eq(view, record->lsn - 1);
+        }
+    cr_assert_eq(decisions, 7);
+    hpo_history_close(history);
+    close_store(other);
+    close_store(store);
+}
