@@ -184,7 +184,7 @@ static int load_attr(struct load *load, const struct item *item, struct codec_re
     int err;
 
     codec_get_zeros(r, 4);
-    if (count == 0 || count > codec_reader_left(r) / 32)
+    if (!codec_reader_ok(r) || count == 0 || count > codec_reader_left(r) / 32)
         return bad(load, "an attribute's versions");
     codec_reader_init(&versions, codec_get_bytes(r, (size_t)count * 32), (size_t)count * 32);
     again = versions;

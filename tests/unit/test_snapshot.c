@@ -866,3 +866,42 @@ Test(snapshot, many_trials_open_quickly, .timeout = 300)
                 (unsigned long long)trials, 1e3 * (folded - start), 1e3 * (written - folded),
                 1e-6 * (double)entry.bytes, 1e3 * best, 1e3 * digested);
 }
+
+/* -- found by fuzz/fuzz_snapshot.c -- */
+
+struct changed_load {
+    struct load load;
+    uint8_t kind; /* of the items in which the byte is changed */
+    size_t at;
+    uint8_t xor;
+};
+
+static int load_changed(void *arg, const struct item *item)
+{
+    struct changed_load *changed = arg;
+    struct item copy = *item;
+    uint8_t *data = malloc(item->size + 1);
+    int err;
+
+    memcpy(data, item->data, item->size);
+    if (item->kind == changed->kind && changed->at < item->size)
+        data[changed->at] ^= changed->xor;
+    copy.data = data;
+    err = load_item(&changed->load, &copy);
+    free(data);
+    return err;
+}
+
+Test(snapshot, an_attribute_whose_zeros_are_not_zero_is_refused_before_its_versions_are_read)
+{
+    struct error_detail error = {0};
+    struct changed_load changed = {
+        .load = {.limit = 1u << 20, .error = &error}, .kind = ITEM_ATTR, .at = 12, .xor = 1};
+
+    cr_assert_eq(fold_session(&fold, 1), 0);
+    fold_study_attr(&fold, fold_study(&fold, "a"), 0, "key", "value");
+    cr_assert_eq(state_new(os, fold_uuid, &changed.load.state), 0);
+    cr_assert_eq(state_items(fold.state, true, load_changed, &changed), HPO_CORRUPT);
+    cr_assert_not_null(strstr(error.message, "versions"), "%s", error.message);
+    state_free(changed.load.state);
+}
