@@ -119,7 +119,7 @@ int cli_failed(struct hpo_store *store, int code, const char *what)
 {
     struct hpo_error_detail detail;
     struct text line = {0};
-    const char *message, *advice = advice_for(code);
+    const char *message, *hint, *advice = advice_for(code);
 
     if (store)
         hpo_error_detail(store, &detail);
@@ -130,12 +130,13 @@ int cli_failed(struct hpo_store *store, int code, const char *what)
     message = detail.message[0] ? detail.message : hpo_strerror(code);
     if (what)
         text_addf(&line, "%s: ", what);
-    text_add(&line, message);
+    hint = code == HPO_CORRUPT ? strstr(message, "; run hpo-fsck") : NULL; /* comes with the name */
+    text_add_n(&line, message, hint ? (size_t)(hint - message) : strlen(message));
     if (detail.system_errno && !strstr(message, strerror(detail.system_errno)))
         text_addf(&line, ": %s", strerror(detail.system_errno));
     add_place(&line, &detail);
     if (code == HPO_CORRUPT)
-        text_addf(&line, "; look closer with: hpo-fsck %s", cli.store_path);
+        text_addf(&line, "; see: hpo-fsck %s", cli.store_path);
     else if (advice && !strchr(message, ';'))
         text_addf(&line, "; %s", advice);
     cli_say("%s", text_string(&line));

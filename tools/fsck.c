@@ -5,6 +5,7 @@
  */
 #include <argp.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <ftw.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -16,6 +17,7 @@
 
 #include "hpo.h"
 #include "tools/cli.h"
+#include "tools/text.h"
 #include "tools/writer.h"
 
 enum fsck_exit {
@@ -44,7 +46,8 @@ static const struct argp_option options[] = {
     {NULL, 'n', NULL, 0, "Change nothing (default)", 0},
     {"preen", 'p', NULL, 0, "Repair what loses nothing that was ever durable for certain", 0},
     {"json", 'j', NULL, 0, "Print one JSON object", 0},
-    {"verbose", 'v', NULL, 0, "Also what was looked at", 0},
+    {"verbose", 'v', NULL, 0, "Also notes, what was looked at, and the bytes of damaged sectors",
+     0},
     {0}};
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -173,6 +176,35 @@ static bool present(const char *text)
     return text && *text;
 }
 
+#define SECTOR 512
+#define MAP_COLUMNS 32
+
+/* What stands there, for a person who knows format.md: a sector of zeros, of half a write, or of
+ * somebody else's file each has its own look. */
+static void print_sector(const char *store, const struct hpo_fsck_finding *finding)
+{
+    uint64_t offset = finding->offset / SECTOR * SECTOR;
+    unsigned char bytes[SECTOR];
+    struct text path = {0};
+    ssize_t size = -1;
+    int fd;
+
+    text_addf(&path, "%s/%s", store, finding->file);
+    fd = open(path.data, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    text_release(&path);
+    if (fd >= 0) {
+        size = pread(fd, bytes, sizeof(bytes), (off_t)offset);
+        close(fd);
+    }
+    for (ssize_t i = 0; i < size; i++) {
+        if (i % MAP_COLUMNS == 0)
+            printf("    %10" PRIu64 " ", offset + (uint64_t)i);
+        printf(bytes[i] ? " %02x" : " ..", bytes[i]);
+        if (i % MAP_COLUMNS == MAP_COLUMNS - 1 || i + 1 == size)
+            putchar('\n');
+    }
+}
+
 static void print_finding(void *arg, const struct hpo_fsck_finding *finding)
 {
     const struct arguments *a = arg;
@@ -194,6 +226,8 @@ static void print_finding(void *arg, const struct hpo_fsck_finding *finding)
         printf("    means   %s\n", finding->means);
     if (present(finding->repair))
         printf("    repair  %s\n", finding->repair);
+    if (a->verbose && finding->severity == HPO_FSCK_DAMAGE && present(finding->file))
+        print_sector(a->path, finding);
 }
 
 static void json_finding(void *arg, const struct hpo_fsck_finding *finding)
