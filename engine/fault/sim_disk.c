@@ -122,6 +122,11 @@ uint64_t sim_hash_bytes(const void *bytes, size_t n, uint64_t seed)
     return hash;
 }
 
+uint64_t sim_hash_text(const char *text)
+{
+    return sim_hash_bytes(text, strlen(text), 7);
+}
+
 uint64_t sim_random(struct sim *sim)
 {
     sim->random += UINT64_C(0x9E3779B97F4A7C15);

@@ -237,6 +237,7 @@ void *sim_must_alloc(size_t n); /* zeroed, or the program ends */
 void *sim_grow(void *list, unsigned count, unsigned *room, size_t item_size);
 uint64_t sim_mix(uint64_t hash, uint64_t value);
 uint64_t sim_hash_bytes(const void *bytes, size_t n, uint64_t seed);
+uint64_t sim_hash_text(const char *text);
 uint64_t sim_random(struct sim *sim);
 void *sim_arena(struct sim *sim, size_t n); /* as long as the machine */
 const char *sim_arena_text(struct sim *sim, const char *text);
@@ -285,6 +286,7 @@ bool sim_lock_conflicts(const struct sim_inode *inode, const struct os_file *fil
 /* -- sim_table.c -- */
 
 void sim_table_fill(struct sim_process *process);
+void sim_table_fill_self(struct hpo_os *table); /* sim_table_self.c */
 void sim_file_drop(struct os_file *file);
 void sim_loans_drop(struct sim_process *process);
 
