@@ -528,6 +528,10 @@ static int check(struct fsck *f)
     if (err < 0)
         return err;
     err = fill_result(f);
+    if (err == 0 && f->found.read_only_features)
+        fsck_report(f, HPO_FSCK_NOTE, "READ_ONLY_FEATURES", "FORMAT", 16, 0, 0,
+                    "it can be read; opening it for writing is refused", "none: use a newer libhpo",
+                    "FORMAT or a segment names features that this version may read but not write");
     if (err == 0)
         err = report_verdict(f);
     if (err == 0)

@@ -446,6 +446,14 @@ Test(fsck, a_store_of_a_newer_version_is_not_called_damaged)
     fd = open(in_store("FORMAT"), O_RDWR);
     cr_assert_eq(read(fd, bytes, sizeof(bytes)), sizeof(bytes));
     cr_assert_eq(format_decode(bytes, sizeof(bytes), &format), FORMAT_COPIES_BOTH);
+    format.features.ro_compat = 8;
+    format_encode(&format, bytes);
+    cr_assert_eq(pwrite(fd, bytes, sizeof(bytes), 0), sizeof(bytes));
+    ok(NULL, hpo_fsck(api_path, NULL, take, &f, &result));
+    cr_assert_geq(has(&f, "READ_ONLY_FEATURES"), 0);
+    cr_assert_eq(result.damages, 0);
+    cr_assert_eq(result.trials, 3);
+    f.count = 0;
     format.features.incompat = 8;
     format_encode(&format, bytes);
     cr_assert_eq(pwrite(fd, bytes, sizeof(bytes), 0), sizeof(bytes));
