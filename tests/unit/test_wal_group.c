@@ -301,12 +301,12 @@ static void random_kills(unsigned writers, unsigned kills, uint64_t segment_byte
 
 Test(wal_group, survivors_go_on_after_random_kills)
 {
-    random_kills(4, 50, 256u << 10, 1);
+    random_kills(4, scaled(50, 5), 256u << 10, 1);
 }
 
 Test(wal_group, survivors_go_on_after_random_kills_while_segments_roll)
 {
-    random_kills(4, 50, 16384, 2);
+    random_kills(4, scaled(50, 5), 16384, 2);
 }
 
 /* Nobody holds the store between two kills: each time recovery begins from the files. */
@@ -320,7 +320,7 @@ Test(wal_group, everybody_killed_again_and_again)
 
     options.segment_size_first = 32768;
     options.segment_size_max = 65536;
-    for (unsigned round = 0; round < 15; round++) {
+    for (unsigned round = 0; round < scaled(15, 3); round++) {
         pid_t pids[3];
 
         for (unsigned i = 0; i < 3; i++)
@@ -380,7 +380,7 @@ Test(wal_group, openers_that_come_together_make_one_store)
 {
     struct log_options options = default_options();
 
-    for (int round = 0; round < 10; round++) {
+    for (unsigned round = 0; round < scaled(10, 2); round++) {
         struct shared *shared = new_shared();
         static struct census census;
         struct log *log;

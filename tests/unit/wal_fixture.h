@@ -25,6 +25,16 @@ static struct wrapped_os wrapped;
 static char root_path[400], store_path[512];
 static struct error_detail detail;
 
+/* n at the scale of `make check` (0.1) and above, fewer below (valgrind), at least `minimum`. */
+__attribute__((unused)) static unsigned scaled(unsigned n, unsigned minimum)
+{
+    const char *scale = getenv("HPO_TEST_SCALE");
+    double factor = scale ? atof(scale) * 10 : 1;
+    unsigned count = factor >= 1 ? n : (unsigned)(n * factor);
+
+    return count > minimum ? count : minimum;
+}
+
 static void setup(void)
 {
     const char *base = getenv("TMPDIR");
