@@ -10,9 +10,10 @@
 #include <stdalign.h>
 #include <string.h>
 
-#define PIECE_MAX (RECORD_SIZE_MAX - 70 * 1024) /* beside the longest key and the record's fields \
-                                                 */
-#define VALUE_MAX (3900u * 1024)                /* with its records, below a batch's 4 MiB */
+#define PIECE_MAX                                                                   \
+    (RECORD_SIZE_MAX - 70 * 1024) /* beside the longest key and the record's fields \
+                                   */
+#define VALUE_MAX (3900u * 1024)  /* with its records, below a batch's 4 MiB */
 
 struct gift {
     alignas(max_align_t) const struct hpo_os *os;

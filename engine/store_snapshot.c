@@ -138,8 +138,8 @@ static int note_done(struct hpo_store *store, const struct log_position *at,
     return err;
 }
 
-/* SNAPSHOT is held. Unless `wanted`, only if one is still due: whoever held SNAPSHOT before may have
- * written it. */
+/* SNAPSHOT is held. Unless `wanted`, only if one is still due: whoever held SNAPSHOT before may
+ * have written it. */
 static int write_snapshot(struct hpo_store *store, bool wanted)
 {
     struct snapshot_entry entry;

@@ -551,7 +551,7 @@ Test(ask, a_model_that_went_with_its_process_comes_back_the_same)
 {
     static const char *const samplers[] = {"qmc", "tpe"};
     static char plain[40][256], broken[40][256];
-    char names[2][16];
+    char names[2][40];
     int s, i, declared;
 
     for (s = 0; s < 2; s++)
