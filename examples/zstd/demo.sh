@@ -53,7 +53,8 @@ took=$(($(now_ms) - begin))
 say "   done in $took ms"
 
 say ""
-say "2. The same search, killed with SIGKILL $kills times (seed of the instants: $kill_seed), each time started again by the same command."
+say "2. The same search, killed with SIGKILL $kills times (seed of the instants: $kill_seed)," \
+    "each time started again by the same command."
 RANDOM=$kill_seed
 targets=(parent objective group)
 hits=0

@@ -6,7 +6,7 @@ import os
 import random
 import shutil
 
-from harness import FSCK, HELPERS, HPO, OBJECTIVE_LINE, SEED, SPACE, check, main, one_line, read_marks, scaled
+from harness import FSCK, HELPERS, SEED, SPACE, check, main, one_line, read_marks, scaled
 
 
 def filled(place, trials=5):
@@ -151,7 +151,6 @@ def not_a_store(place):
 def damaged_store(place):
     """One bit in what was flushed: exit 4, with file, offset and the command to run; reading works up to it."""
     before = filled(place, trials=20)
-    [name] = os.listdir(os.path.join(place.store, "wal"))[:1]
     segments = sorted(n for n in os.listdir(os.path.join(place.store, "wal")) if n.endswith(".wal"))
     segment = os.path.join(place.store, "wal", segments[0])
     at = 4096 + 512 * 6 + 100

@@ -16,7 +16,8 @@ TRIALS = 40
 
 
 def the_data_are_fishers(place):
-    """Counts and means as published (R: summary(iris), by(iris, Species, colMeans)); two flowers tell Fisher's table from UCI's."""
+    """Counts and means as published (R: summary(iris), and colMeans by Species); two flowers tell Fisher's
+    table from UCI's."""
     with open(os.path.join(SOURCE, "examples/embed/iris.csv")) as file:
         rows = [line.split(",") for line in file.read().splitlines()[1:]]
     check(len(rows) == 150, f"{len(rows)} rows")

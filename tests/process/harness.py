@@ -29,7 +29,7 @@ OBJECTIVE = os.path.join(HELPERS, "objective")
 SCALE = float(os.environ.get("HPO_TEST_SCALE", "0.1"))
 SEED = int(os.environ.get("HPO_TEST_SEED") or random.SystemRandom().randrange(1 << 32))
 # How long anything may take before we call it stuck. Never a pass mark: only an end to waiting.
-PATIENCE_S = 100
+PATIENCE_S = 60
 
 SPACE = ["--param", "x=float(0,1)", "--param", "k=int(0,40)", "--param", "c=choice(a,b,fail,nan)"]
 OBJECTIVE_LINE = [OBJECTIVE, "{x}", "{k}", "{c}"]
@@ -155,6 +155,7 @@ class Place:
         options.setdefault("stdout", subprocess.DEVNULL)
         options.setdefault("stderr", subprocess.DEVNULL)
         options.setdefault("stdin", subprocess.DEVNULL)
+        options.setdefault("preexec_fn", die_with_parent)
         process = subprocess.Popen(
             args, env={**self.env, **(env or {})}, cwd=self.dir, start_new_session=True, **options
         )
@@ -264,10 +265,19 @@ class Place:
         return told
 
 
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+
 def become_subreaper():
     """Orphans of what we kill become our children, so that none is left a zombie of nobody."""
     PR_SET_CHILD_SUBREAPER = 36
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def die_with_parent():
+    """In a child: a test that is itself killed (ctest's time limit) leaves nothing running."""
+    PR_SET_PDEATHSIG = 1
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 OWN = set()  # pids that some Popen object waits for

@@ -40,7 +40,8 @@ def small_disk(place, size):
 def remount(disk, options):
     # Only these options: those of a mount in a user namespace cannot all be given again (uid, gid).
     subprocess.run(
-        ["mount", "--options-mode", "ignore", "-t", "tmpfs", "-o", f"remount,{options}", "none", disk], check=True
+        ["mount", "--options-mode", "ignore", "-t", "tmpfs", "-o", f"remount,{options}", "none", disk],
+        check=True,
     )
 
 

@@ -5,12 +5,14 @@ from a shell, looking into a store while it is written, and that snapshots are o
 import json
 import os
 import re
+import select
 import shlex
 import shutil
+import signal
 import subprocess
 import time
 
-from harness import HPO, PATIENCE_S, OBJECTIVE_LINE, SPACE, check, main, one_line, read_marks
+from harness import HPO, PATIENCE_S, SPACE, check, main, one_line, read_marks
 
 
 def a_changed_study_is_refused_with_a_diff(place):
@@ -183,38 +185,52 @@ def a_detached_trial_survives_kills_of_others(place):
     check(place.trials()[0]["values"] == [1] and len(place.trials()) == 4, place.trials())
 
 
+def lines_of(process, enough):
+    """Records that a follower prints, until there are enough."""
+    seen, text = [], b""
+    until = time.monotonic() + PATIENCE_S
+    while not enough(seen):
+        left = until - time.monotonic()
+        check(
+            left > 0 and select.select([process.stdout], [], [], left)[0],
+            f"no more than {len(seen)} records appear",
+        )
+        text += os.read(process.stdout.fileno(), 65536)
+        lines = text.split(b"\n")
+        text = lines.pop()
+        seen += [json.loads(line) for line in lines]
+    return seen
+
+
 def the_log_can_be_followed(place):
-    """log --follow shows every record once, in order, while others write; log alone shows the same."""
+    """log --follow shows every record once, in order; also those of a writer that comes and goes while it
+    does not look (stopped here, so that it happens every time)."""
+    strip = lambda records: [{k: v for k, v in r.items() if k != "durable"} for r in records]
+    ended = lambda n: lambda seen: seen and seen[-1]["type"] == "SESSION_CLOSE" and finished(seen) == n
+    finished = lambda seen: sum(r["type"] == "TRIAL_FINISH" for r in seen)
     place.run(place.run_line(3))
-    follower = place.start(
-        [HPO, "log", "-s", place.store, "--follow", "--jsonl"], stdout=subprocess.PIPE, text=True
-    )
-    place.run(place.run_line(9, extra=["--jobs", "2"]))
-    seen = []
-    while not (
-        len([r for r in seen if r["type"] == "TRIAL_FINISH"]) == 9 and seen[-1]["type"] == "SESSION_CLOSE"
-    ):
-        seen.append(json.loads(follower.stdout.readline()))
+    follower = place.start([HPO, "log", "-s", place.store, "--follow", "--jsonl"], stdout=subprocess.PIPE)
+    seen = lines_of(follower, ended(3))
+    follower.send_signal(signal.SIGSTOP)
+    place.run(place.run_line(6, extra=["--jobs", "2"]))
+    follower.send_signal(signal.SIGCONT)
+    seen += lines_of(follower, ended(3))
+    place.run(place.run_line(12), env={"OBJECTIVE_US": "50000"})  # long enough to be met at work
+    seen += lines_of(follower, ended(6))
     follower.terminate()
     follower.wait()
     follower.stdout.close()
     whole = place.hpo("log", "-s", place.store, "--jsonl").jsonl()
-    strip = lambda records: [{k: v for k, v in r.items() if k != "durable"} for r in records]
-    check(strip(seen) == strip(whole)[: len(seen)], "following shows something else than the log")
-    check(
-        all(whole[i]["lsn"] in (whole[i - 1]["lsn"], whole[i - 1]["lsn"] + 1) for i in range(1, len(whole))),
-        "LSNs have gaps",
-    )
-    middle = whole[len(whole) // 2]["lsn"]
-    check(
-        strip(place.hpo("log", "-s", place.store, "--jsonl", "--from", str(middle)).jsonl())
-        == strip([r for r in whole if r["lsn"] >= middle]),
-        "--from",
-    )
+    check(strip(seen) == strip(whole), "following shows something else than the log")
+    lsns = [record["lsn"] for record in whole]
+    check(sorted(set(lsns)) == list(range(1, lsns[-1] + 1)) and lsns == sorted(lsns), "LSNs have gaps")
+    middle = lsns[len(lsns) // 2]
+    part = place.hpo("log", "-s", place.store, "--jsonl", "--from", str(middle)).jsonl()
+    check(strip(part) == strip([r for r in whole if r["lsn"] >= middle]), "--from shows something else")
     drawn = [
         r for r in place.hpo("log", "-s", place.store, "--jsonl", "--draws").jsonl() if r["type"] == "DRAW"
     ]
-    check(len(drawn) >= 9 and all(r["words"] and r["digest_ok"] for r in drawn), f"{drawn[:1]}")
+    check(len(drawn) >= 12 and all(r["words"] and r["digest_ok"] for r in drawn), f"{drawn[:1]}")
 
 
 def snapshots_are_only_a_convenience(place):

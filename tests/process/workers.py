@@ -105,6 +105,13 @@ class Swarm:
                         f"a worker ended by itself with {key.data.process.returncode}: {self.other[-3:]}",
                     )
 
+    def wait_for_each(self):
+        """Until every worker has finished another trial: whoever was left alone by the kills goes on."""
+        begin = time.monotonic()
+        while {worker for when, worker in self.arrivals if when > begin} < set(self.workers):
+            check(time.monotonic() - begin < PATIENCE_S, "a survivor does not go on")
+            self.listen(time.monotonic() + 0.05)
+
     def kill_one(self, rng):
         victim = rng.randrange(WORKERS)
         worker = self.workers[victim]
@@ -206,7 +213,7 @@ def eight_workers_under_fire(place):
         before = list(swarm.workers)
         kills.append(swarm.kill_one(rng))
         there.append(before)
-    swarm.listen(time.monotonic() + 0.2)
+    swarm.wait_for_each()
     swarm.stop()
     running = place.trials(state="running")
     last = place.trials()[-1]["number"] + 3
@@ -224,17 +231,14 @@ def eight_workers_under_fire(place):
     )
 
     waits = gaps(kills, swarm.arrivals, there)
-    check(
-        len(waits) == len(kills),
-        f"{len(kills) - len(waits)} kills were followed by no acknowledgement of a survivor",
+    ms = [f"{1e3 * wait:.1f} ms" for wait in (percentile(waits, 0.5), percentile(waits, 0.99), max(waits))]
+    print(
+        f"  {wanted} SIGKILLs among {WORKERS} workers; {len(swarm.acks)} trials acknowledged, lost 0;"
+        f" numbers 0 to {last} once each; evaluations repeated {repeated}; hpo-fsck --full clean"
     )
     print(
-        f"  {wanted} SIGKILLs among {WORKERS} workers; {len(swarm.acks)} trials acknowledged, lost 0; numbers 0 to {last} once each;"
-        f" evaluations repeated {repeated}; hpo-fsck --full clean"
-    )
-    print(
-        f"  from a kill to the next acknowledged trial of a survivor: p50 {1e3 * percentile(waits, 0.5):.1f} ms,"
-        f" p99 {1e3 * percentile(waits, 0.99):.1f} ms, longest {1e3 * max(waits):.1f} ms (trials take {int(OBJECTIVE_US) / 1000:g} ms)"
+        f"  from a kill to the next acknowledged trial of a survivor ({len(waits)} kills): p50 {ms[0]}, p99 {ms[1]},"
+        f" longest {ms[2]}; trials take {int(OBJECTIVE_US) / 1000:g} ms"
     )
 
     number = next(number for number, (state, _) in swarm.acks.items() if state == "complete")
