@@ -51,6 +51,12 @@ struct wal_pending {
     enum wal_pending_state state;
 };
 
+/* What lies behind the end that was found in the files: tells whether somebody wrote since. */
+struct wal_behind {
+    uint8_t newer_segment; /* there is a file of the next number */
+    uint8_t sector[SECTOR_SIZE];
+};
+
 struct log {
     /* constant after open */
     const struct hpo_os *os;
@@ -65,7 +71,6 @@ struct log {
     struct os_file *attest;
     bool recovered;
     uint8_t verdict;
-    struct error_detail damage; /* as examined at open; code 0: none */
 
     /* Set at open for read-write handles. One that only reads maps the page once somebody vouches
      * for it, keeps the mapping and looks at the generation each time. */
@@ -87,6 +92,8 @@ struct log {
     /* guarded by read_mutex */
     struct os_mutex *read_mutex;
     struct scan scan;
+    struct wal_behind behind; /* handles that only read, without a page */
+    bool behind_known;        /* false: not looked at since the files were examined */
 
     /* guarded by mutex */
     struct os_mutex *mutex;
@@ -96,7 +103,8 @@ struct log {
     struct error_detail *error; /* the caller's; filled by wal_fail */
     /* the rest only for handles that only read */
     struct scan_limit limit; /* how far the log reaches: as examined, or as last published */
-    uint64_t limit_durable;
+    struct log_position limit_durable; /* chain 0: not known */
+    struct error_detail damage;        /* as examined; code 0: none */
 };
 
 /* -- wal.c -- */
@@ -176,12 +184,19 @@ void wal_sweep(struct log *log);
 /* Count and sizes of zeroed files. */
 int wal_zero_count(struct log *log, uint64_t *count, uint64_t *bytes);
 
-/* -- wal_read.c -- */
+/* -- wal_reader.c: handles that only read -- */
 
-/* For a handle that only reads, at open: map the page if somebody vouches for it, else examine the
- * files. `follow` false: the store's uuid is not known, the files are all there is. */
-int wal_read_begin(struct log *log, const struct log_options *options, bool follow,
-                   struct error_detail *error);
+/* At open: map the page if somebody vouches for it, else examine the files. `follow` false: the
+ * store's uuid is not known, the files are all there is. */
+int wal_reader_begin(struct log *log, const struct log_options *options, bool follow,
+                     struct error_detail *error);
+
+/* Before each read: has somebody come, or come and gone? */
+int wal_reader_refresh(struct log *log, struct error_detail *error);
+
+/* How far the log reaches. *epoch is 0 if that is what was known last, or comes from the files. */
+void wal_reader_limit(struct log *log, struct scan_limit *limit, uint32_t *epoch);
+uint64_t wal_reader_durable(struct log *log);
 
 /* -- wal_open.c -- */
 

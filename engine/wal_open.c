@@ -393,7 +393,7 @@ static int open_reader(struct log *log, const struct log_options *options,
     err = read_uuid(log, error);
     if (err == HPO_UNSUPPORTED)
         return err;
-    err = wal_read_begin(log, options, err == 0, error);
+    err = wal_reader_begin(log, options, err == 0, error);
     return err < 0 ? err : open_wal(log, error);
 }
 

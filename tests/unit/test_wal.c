@@ -353,6 +353,47 @@ Test(wal, a_reader_reads_the_files_when_nobody_is_alive_and_notices_who_comes)
     log_close(reader);
 }
 
+Test(wal, a_reader_without_a_page_notices_who_came_and_went)
+{
+    struct log_options options = small_options(), reading = small_options();
+    struct log *log = open_log(&options), *reader;
+    struct writer writer = begin_session(log);
+    struct log_ticket ticket;
+    struct seen seen;
+    uint64_t opens;
+
+    log_close(log);
+    reading.read_only = true;
+    reader = open_log(&reading);
+    seen = read_all(reader);
+    for (uint64_t i = 1; i < 40; i++) {
+        log = open_log(&options);
+        writer = (struct writer){.log = log};
+        must_commit(&writer, i);
+        if (i % 3 == 0) {
+            struct wrapped_rule rule = {.call = WRAPPED_PWRITE,
+                                        .role = OS_ROLE_WAL,
+                                        .count = 1,
+                                        .effect = WRAPPED_FAIL,
+                                        .value = ENOSPC};
+
+            wrapped_os_arm(&wrapped, &rule); /* and sometimes it rolls */
+            must_append(&writer, i, &ticket);
+            wrapped_os_disarm(&wrapped);
+        }
+        log_close(log);
+        cr_assert_eq(read_on(reader, &seen), 0);
+        cr_assert_eq(seen.at.lsn, log_end(reader).lsn);
+        cr_assert_eq(seen.count, 1 + i + i / 3, "%lu", (unsigned long)i);
+        cr_assert_eq(log_durable(reader), seen.at.lsn);
+        opens = wrapped.counts[WRAPPED_OPEN];
+        cr_assert_eq(read_on(reader, &seen), 0);
+        cr_assert_eq(read_on(reader, &seen), 0);
+        cr_assert_leq(wrapped.counts[WRAPPED_OPEN], opens + 4, "two cheap looks each");
+    }
+    log_close(reader);
+}
+
 Test(wal, a_reader_needs_neither_page_nor_lock_file)
 {
     struct log_options options = default_options();
