@@ -873,7 +873,7 @@ struct changed_load {
     struct load load;
     uint8_t kind; /* of the items in which the byte is changed */
     size_t at;
-    uint8_t xor;
+    uint8_t xor ;
 };
 
 static int load_changed(void *arg, const struct item *item)
@@ -885,7 +885,7 @@ static int load_changed(void *arg, const struct item *item)
 
     memcpy(data, item->data, item->size);
     if (item->kind == changed->kind && changed->at < item->size)
-        data[changed->at] ^= changed->xor;
+        data[changed->at] ^= changed->xor ;
     copy.data = data;
     err = load_item(&changed->load, &copy);
     free(data);
