@@ -115,16 +115,12 @@ static void add_place(struct text *line, const struct hpo_error_detail *detail)
         text_addf(line, " (LSN %llu)", (unsigned long long)detail->lsn);
 }
 
-int cli_failed(struct hpo_store *store, int code, const char *what)
+int cli_failed_with(const struct hpo_error_detail *found, int code, const char *what)
 {
-    struct hpo_error_detail detail;
+    struct hpo_error_detail detail = *found;
     struct text line = {0};
     const char *message, *hint, *advice = advice_for(code);
 
-    if (store)
-        hpo_error_detail(store, &detail);
-    else
-        hpo_open_error(&detail);
     if (detail.code != code) /* of an earlier call */
         detail = (struct hpo_error_detail){.code = code};
     message = detail.message[0] ? detail.message : hpo_strerror(code);
@@ -142,6 +138,17 @@ int cli_failed(struct hpo_store *store, int code, const char *what)
     cli_say("%s", text_string(&line));
     text_release(&line);
     return cli_exit_code(code);
+}
+
+int cli_failed(struct hpo_store *store, int code, const char *what)
+{
+    struct hpo_error_detail detail;
+
+    if (store)
+        hpo_error_detail(store, &detail);
+    else
+        hpo_open_error(&detail);
+    return cli_failed_with(&detail, code, what);
 }
 
 /* -- options that many commands take -- */

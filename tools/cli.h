@@ -46,6 +46,8 @@ void cli_refuse(const char *format, ...) __attribute__((format(printf, 1, 2), no
 /* Say that the library refused: `what` (may be NULL), the detail of the store's (NULL: hpo_open's)
  * last error, what to do. Returns the exit code. */
 int cli_failed(struct hpo_store *store, int code, const char *what);
+/* The same with a detail taken earlier, perhaps in another thread. */
+int cli_failed_with(const struct hpo_error_detail *detail, int code, const char *what);
 int cli_exit_code(int code);
 
 /* Open the store named on the command line. 0 or an exit code, said. flags: enum hpo_open_flags. */

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -279,7 +280,8 @@ static int check_against_study(struct run *run)
 
 /* -- opening -- */
 
-/* Signals arrive at a descriptor from here on, where the loop finds them one at a time. */
+/* Signals (and tellers) arrive at descriptors from here on, where the loop finds them one at a
+ * time. */
 static int take_over_signals(struct run *run)
 {
     static const int wanted[] = {SIGINT, SIGTERM, SIGUSR1, SIGHUP, SIGTSTP, SIGCHLD};
@@ -297,8 +299,9 @@ static int take_over_signals(struct run *run)
     (void)signal(SIGPIPE, SIG_IGN);
     sigprocmask(SIG_BLOCK, &mask, &run->program_mask);
     run->signal_fd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
-    if (run->signal_fd < 0) {
-        cli_say("cannot watch for signals: %s", strerror(errno));
+    run->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (run->signal_fd < 0 || run->wake_fd < 0) {
+        cli_say("cannot watch for events: %s", strerror(errno));
         return EXIT_FAILED;
     }
     return 0;
@@ -388,7 +391,7 @@ int command_run(int argc, char **argv)
 {
     struct run_options o = {
         .jobs = 1, .grace_ms = 5000, .interrupts_max = 3, .fails_max = 10, .interrupt_code = -1};
-    struct run run = {.options = &o, .signal_fd = -1};
+    struct run run = {.options = &o, .signal_fd = -1, .wake_fd = -1};
     int status;
 
     argp_parse(&parser, argc, argv, ARGP_IN_ORDER, NULL, &o);
@@ -413,6 +416,8 @@ int command_run(int argc, char **argv)
     guardian_stop(&run.guardian);
     if (run.signal_fd >= 0)
         close(run.signal_fd);
+    if (run.wake_fd >= 0)
+        close(run.wake_fd);
     workdir_release(&run.workdir);
     free(run.jobs);
     free(run.tries);

@@ -4,7 +4,8 @@
  *     run.c        the command line; opens everything and closes it
  *     run_loop.c   asks for trials while there are free places, waits for what happens, until done
  *     run_job.c    one attempt: its directory, program, lines, end
- *     run_tell.c   what an end means for the trial, and telling the store
+ *     run_settle.c what an end means for the trial
+ *     run_tell.c   telling the store
  *     progress.c   the line that is redrawn, the summary
  *
  * Invariants
@@ -17,8 +18,9 @@
 #ifndef HPO_TOOLS_RUN_H
 #define HPO_TOOLS_RUN_H
 
-#include <poll.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -55,6 +57,23 @@ struct run_options {
     char **program; /* with placeholders, NULL at its end */
 };
 
+/* Telling the store, perhaps in a thread. */
+struct telling {
+    bool begun;       /* the program has ended, the store is being told */
+    bool threaded;    /* else it is done by the time job_tell returns */
+    atomic_bool done; /* the thread has; set last */
+    pthread_t thread;
+    int wake_fd;
+    struct hpo_store *store;
+    struct hpo_trial *trial;
+    enum hpo_trial_state state;
+    double values[RESULT_VALUES_MAX];
+    size_t count;
+    struct text reason; /* of a failure, else empty */
+    int code;
+    struct hpo_error_detail detail;
+};
+
 /* One attempt of one trial. */
 struct job {
     struct hpo_trial *trial; /* NULL: the place is free */
@@ -70,6 +89,7 @@ struct job {
     json_t *attrs;
     bool stopped, pruned, timed_out; /* why it was told to end */
     int64_t timeout_at, kill_at;     /* milliseconds, 0: never */
+    struct telling telling;
 };
 
 /* What this process has seen of a number that was not told yet. */
@@ -92,6 +112,7 @@ struct run {
     struct workdir workdir;
     sigset_t program_mask; /* signal mask before we changed ours */
     int signal_fd;
+    int wake_fd;      /* an eventfd: a teller is done */
     struct job *jobs; /* options->jobs places */
     size_t running;
     struct tries *tries;
@@ -112,7 +133,8 @@ int64_t run_now_ms(void);
 /* Something went wrong that ends the run: no new trials, and with `stop` no old ones either. */
 void run_end(struct run *run, int status, bool stop);
 /* A call of the library failed: say so and end the run as the code demands. */
-void run_failed(struct run *run, int code, const char *what);
+void run_failed(struct run *run, int code);
+void run_failed_with(struct run *run, int code, const struct hpo_error_detail *detail);
 
 /* run_loop.c: until the search is done or the run ended. */
 void run_loop(struct run *run);
@@ -139,7 +161,19 @@ void job_release(struct run *run, struct job *job, bool keep_directory, bool kee
 bool job_stderr_line(const struct job *job, struct text *out); /* its last line, for people */
 bool job_stderr_tail(const struct job *job, struct text *out, size_t limit);
 
-/* run_tell.c: the program of `job` has ended; settle its trial and free the place. */
+/* run_settle.c */
+/* The program of `job` has ended: settle its trial. The place is free afterwards, or telling. */
 void job_settle(struct run *run, struct job *job);
+void run_forget_tries(struct run *run, uint64_t number);
+
+/* run_tell.c */
+/* Tell the store; `reason` (why it failed, or "") becomes an attribute. */
+void job_tell(struct run *run, struct job *job, enum hpo_trial_state state, const double *values,
+              size_t count, const char *reason);
+bool job_is_told(const struct job *job);
+/* After job_is_told: say so and free the place. */
+void job_end_tell(struct run *run, struct job *job);
+/* Roll the trial back and free the place. */
+void job_give_up(struct run *run, struct job *job);
 
 #endif

@@ -190,7 +190,7 @@ void job_start(struct run *run, struct job *job, struct hpo_trial *trial)
     run->running++;
     code = hpo_trial_read(run->study, job->number, &info);
     if (code < 0) {
-        run_failed(run, code, NULL);
+        run_failed(run, code);
         goto abandon;
     }
     if (make_directory(run, job, &why) < 0 || start_program(run, job, info, &why) < 0) {
@@ -205,7 +205,7 @@ void job_start(struct run *run, struct job *job, struct hpo_trial *trial)
 abandon:
     code = hpo_abandon(trial);
     if (code < 0 && !run->status)
-        run_failed(run, code, NULL);
+        run_failed(run, code);
     job_release(run, job, false, false);
 release:
     hpo_trial_info_free(info);
@@ -227,7 +227,7 @@ static void take_report(struct run *run, struct job *job, const struct result_li
     if (code < 0) {
         job->stopped = true;
         job_ask_to_end(run, job);
-        run_failed(run, code, NULL);
+        run_failed(run, code);
     } else if (prune) {
         job->pruned = true;
         job_ask_to_end(run, job);

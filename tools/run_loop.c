@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
@@ -38,7 +39,7 @@ static void stop_jobs(struct run *run)
     for (uint64_t i = 0; i < run->options->jobs; i++) {
         struct job *job = &run->jobs[i];
 
-        if (job->trial && !job->stopped) {
+        if (job->trial && !job->telling.begun && !job->stopped) {
             job->stopped = true;
             job_ask_to_end(run, job);
         }
@@ -55,15 +56,23 @@ void run_end(struct run *run, int status, bool stop)
         run->mode = RUN_DRAINING;
 }
 
-void run_failed(struct run *run, int code, const char *what)
+void run_failed_with(struct run *run, int code, const struct hpo_error_detail *detail)
 {
+    int status = run->status; /* one line is enough: the first */
+
+    if (!status)
+        status = cli_failed_with(detail, code, cli.store_path);
     /* On a full disk running trials may still be told. After anything else the store cannot be
      * trusted to take them. */
-    if (!run->status)
-        run_end(run, cli_failed(run->store, code, what ? what : cli.store_path),
-                code != HPO_NOSPACE);
-    else
-        run_end(run, run->status, code != HPO_NOSPACE);
+    run_end(run, status, code != HPO_NOSPACE);
+}
+
+void run_failed(struct run *run, int code)
+{
+    struct hpo_error_detail detail;
+
+    hpo_error_detail(run->store, &detail);
+    run_failed_with(run, code, &detail);
 }
 
 /* -- taking trials -- */
@@ -93,7 +102,7 @@ static void take_trials(struct run *run)
         else if (code == HPO_WAIT)
             run->waiting = true;
         else
-            run_failed(run, code, NULL);
+            run_failed(run, code);
     }
 }
 
@@ -199,7 +208,7 @@ static void look_at_deadlines(struct run *run, int64_t now)
     for (uint64_t i = 0; i < run->options->jobs; i++) {
         struct job *job = &run->jobs[i];
 
-        if (!job->trial)
+        if (!job->trial || job->telling.begun)
             continue;
         if (job->timeout_at && now >= job->timeout_at) {
             job->timeout_at = 0;
@@ -225,7 +234,7 @@ static int poll_timeout(const struct run *run)
     int64_t at = NEVER, now = run_now_ms();
 
     for (uint64_t i = 0; i < run->options->jobs; i++) {
-        if (!run->jobs[i].trial)
+        if (!run->jobs[i].trial || run->jobs[i].telling.begun)
             continue;
         at = earlier(at, run->jobs[i].timeout_at);
         at = earlier(at, run->jobs[i].kill_at);
@@ -245,13 +254,15 @@ static int poll_timeout(const struct run *run)
 static void sleep_until_something(struct run *run, struct pollfd *fds)
 {
     nfds_t count = 0;
-    uint64_t jobs = run->options->jobs;
+    uint64_t jobs = run->options->jobs, wakes;
 
     fds[count++] = (struct pollfd){.fd = run->signal_fd, .events = POLLIN};
+    fds[count++] = (struct pollfd){.fd = run->wake_fd, .events = POLLIN};
     for (uint64_t i = 0; i < jobs; i++)
         if (run->jobs[i].trial && run->jobs[i].result_fd >= 0)
             fds[count++] = (struct pollfd){.fd = run->jobs[i].result_fd, .events = POLLIN};
     (void)poll(fds, count, poll_timeout(run));
+    (void)!read(run->wake_fd, &wakes, sizeof(wakes)); /* who it was, each job knows */
 }
 
 static const char *progress_note(const struct run *run)
@@ -263,10 +274,22 @@ static const char *progress_note(const struct run *run)
     return run->waiting && run->running == 0 ? "waiting for others" : NULL;
 }
 
+static void look_at_job(struct run *run, struct job *job)
+{
+    if (job->telling.begun) {
+        if (job_is_told(job))
+            job_end_tell(run, job);
+        return;
+    }
+    job_read(run, job);
+    if (job_has_ended(job))
+        job_settle(run, job);
+}
+
 void run_loop(struct run *run)
 {
     uint64_t jobs = run->options->jobs;
-    struct pollfd *fds = memory_new(jobs + 1, sizeof(*fds));
+    struct pollfd *fds = memory_new(jobs + 2, sizeof(*fds));
 
     for (;;) {
         take_trials(run);
@@ -277,13 +300,9 @@ void run_loop(struct run *run)
         sleep_until_something(run, fds);
         take_signals(run);
         look_at_deadlines(run, run_now_ms());
-        for (uint64_t i = 0; i < jobs; i++) {
-            if (!run->jobs[i].trial)
-                continue;
-            job_read(run, &run->jobs[i]);
-            if (job_has_ended(&run->jobs[i]))
-                job_settle(run, &run->jobs[i]);
-        }
+        for (uint64_t i = 0; i < jobs; i++)
+            if (run->jobs[i].trial)
+                look_at_job(run, &run->jobs[i]);
     }
     free(fds);
 }

@@ -1,47 +1,50 @@
 /*
- * run_tell: from the end of a program to a record in the store, or a rollback.
+ * run_tell: from a judged attempt to a record in the store.
+ *
+ * Telling waits for the disk. With several jobs each waits in a thread of its own: flushes are
+ * shared then, and the loop goes on listening to the other programs. A teller touches nothing but
+ * its struct telling and the trial.
  */
 #include <inttypes.h>
-#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "tools/cli.h"
-#include "tools/memory.h"
 #include "tools/run.h"
 #include "tools/trial_out.h"
+#include "tools/writer.h"
 
 #define TAIL_BYTES 2048 /* of stderr, kept with a failed trial */
 #define TELL_TRIES 5    /* a failed flush moves the log to a new file; that, too, may fail */
 
-/* -- how often a number was tried -- */
-
-static struct tries *tries_of(struct run *run, uint64_t number)
-{
-    for (size_t i = 0; i < run->tries_count; i++)
-        if (run->tries[i].number == number)
-            return &run->tries[i];
-    run->tries = memory_resize(run->tries, run->tries_count + 1, sizeof(run->tries[0]));
-    run->tries[run->tries_count] = (struct tries){.number = number};
-    return &run->tries[run->tries_count++];
-}
-
-static void forget_tries(struct run *run, uint64_t number)
-{
-    for (size_t i = 0; i < run->tries_count; i++)
-        if (run->tries[i].number == number)
-            run->tries[i] = run->tries[--run->tries_count];
-}
-
-/* -- telling -- */
-
-static void give_up_job(struct run *run, struct job *job)
+void job_give_up(struct run *run, struct job *job)
 {
     int code = hpo_abandon(job->trial);
 
     if (code < 0 && run->mode != RUN_STOPPING)
-        run_failed(run, code, NULL);
+        run_failed(run, code);
     job_release(run, job, false, false);
+}
+
+/* -- attributes -- */
+
+static int set_attr(struct job *job, const char *key, const json_t *value)
+{
+    struct writer writer = {0};
+    char *bytes = NULL;
+    size_t size;
+    int code = HPO_NOMEM;
+
+    writer.out = open_memstream(&bytes, &size);
+    if (!writer.out)
+        return HPO_NOMEM;
+    writer_json(&writer, NULL, value);
+    if (fclose(writer.out) == 0)
+        code = hpo_trial_attr_set(job->trial, HPO_ATTR_USER, key, bytes, size);
+    free(bytes);
+    return code;
 }
 
 static int set_attrs(struct job *job)
@@ -52,11 +55,7 @@ static int set_attrs(struct job *job)
 
     json_object_foreach(job->attrs, key, value)
     {
-        char *bytes = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(17));
-
-        code = bytes ? hpo_trial_attr_set(job->trial, HPO_ATTR_USER, key, bytes, strlen(bytes))
-                     : HPO_NOMEM;
-        free(bytes);
+        code = set_attr(job, key, value);
         if (code < 0)
             break;
     }
@@ -78,17 +77,7 @@ static int set_failure(struct job *job, const char *reason)
     return code;
 }
 
-static int tell(struct job *job, enum hpo_trial_state state, const double *values, size_t count)
-{
-    int code;
-
-    for (int tries = 0;; tries++) {
-        code = hpo_tell(job->trial, state, values, count);
-        if (code != HPO_NOT_WRITTEN || tries == TELL_TRIES)
-            return code;
-        nanosleep(&(struct timespec){.tv_nsec = 50000000L << tries}, NULL);
-    }
-}
+/* -- what is said about it -- */
 
 /* Why, and the last thing that the program had to say. */
 static void add_reason(struct text *line, const struct job *job, const char *reason)
@@ -102,17 +91,18 @@ static void add_reason(struct text *line, const struct job *job, const char *rea
 }
 
 /* One line for a trial that the store has acknowledged. */
-static void announce(const struct run *run, const struct job *job, enum hpo_trial_state state,
-                     const double *values, size_t count, const char *reason)
+static void announce(const struct run *run, const struct job *job)
 {
+    const struct telling *telling = &job->telling;
+    const char *reason = text_string(&telling->reason);
     struct text line = {0};
 
     if (run->options->quiet || (!*reason && !run->options->verbose))
         return;
-    text_addf(&line, "trial %" PRIu64 " %s", job->number, trial_state_name(state));
-    if (count) {
+    text_addf(&line, "trial %" PRIu64 " %s", job->number, trial_state_name(telling->state));
+    if (telling->count) {
         text_add_char(&line, ' ');
-        trial_print_values(&line, values, count);
+        trial_print_values(&line, telling->values, telling->count);
     }
     if (*reason)
         add_reason(&line, job, reason);
@@ -152,131 +142,99 @@ static void count_failure(struct run *run, const char *reason)
     }
 }
 
-static void finish(struct run *run, struct job *job, enum hpo_trial_state state,
-                   const double *values, size_t count, const char *reason)
+/* -- telling -- */
+
+static void tell(struct telling *telling)
 {
-    bool keep =
-        run->options->output == OUTPUT_KEEP || (run->options->output == OUTPUT_FAILED && *reason);
+    int code;
+
+    for (int tries = 0;; tries++) {
+        code = hpo_tell(telling->trial, telling->state, telling->values, telling->count);
+        if (code != HPO_NOT_WRITTEN || tries == TELL_TRIES)
+            break;
+        nanosleep(&(struct timespec){.tv_nsec = 50000000L << tries}, NULL);
+    }
+    telling->code = code;
+    if (code < 0)
+        hpo_error_detail(telling->store, &telling->detail); /* it is this thread's */
+}
+
+static void *tell_in_thread(void *arg)
+{
+    struct telling *telling = arg;
+    uint64_t one = 1;
+
+    tell(telling);
+    atomic_store(&telling->done, true);
+    (void)!write(telling->wake_fd, &one, sizeof(one));
+    return NULL;
+}
+
+bool job_is_told(const struct job *job)
+{
+    return atomic_load(&job->telling.done);
+}
+
+void job_end_tell(struct run *run, struct job *job)
+{
+    struct telling *telling = &job->telling;
+    const struct run_options *options = run->options;
+    enum hpo_trial_state state = telling->state;
+    struct text reason = telling->reason;
+    uint64_t number = job->number;
+
+    if (telling->threaded)
+        pthread_join(telling->thread, NULL);
+    if (telling->code < 0) { /* R1: its trial is rolled back when the store is closed, if not now */
+        run_failed_with(run, telling->code, &telling->detail);
+        job_give_up(run, job);
+        goto release;
+    }
+    announce(run, job);
+    run_forget_tries(run, number);
+    job_release(run, job, true,
+                options->output == OUTPUT_KEEP ||
+                    (options->output == OUTPUT_FAILED && reason.size));
+    if (state != HPO_FAIL)
+        run->fails_in_row = 0;
+    else
+        count_failure(run, text_string(&reason));
+    if (state == HPO_FAIL && options->on_fail == ON_FAIL_STOP && run->mode == RUN_ASKING) {
+        cli_say("ending because trial %" PRIu64 " failed (--on-fail stop)", number);
+        run_end(run, EXIT_FAILED, false);
+    }
+release:
+    text_release(&reason);
+}
+
+void job_tell(struct run *run, struct job *job, enum hpo_trial_state state, const double *values,
+              size_t count, const char *reason)
+{
+    struct telling *telling = &job->telling;
     int code = *reason ? set_failure(job, reason) : set_attrs(job);
 
-    if (code == HPO_OK)
-        code = tell(job, state, values, count);
-    if (code < 0) { /* R1: its trial is rolled back when the store is closed, if not now */
-        run_failed(run, code, NULL);
-        give_up_job(run, job);
+    if ((code == HPO_INVALID || code == HPO_TOO_LARGE) && !*reason) {
+        job_tell(run, job, HPO_FAIL, NULL, 0, "one of its attributes is too long or has no name");
         return;
     }
-    announce(run, job, state, values, count, reason);
-    forget_tries(run, job->number);
-    job_release(run, job, true, keep);
-    if (state == HPO_FAIL)
-        count_failure(run, reason);
-    else
-        run->fails_in_row = 0;
-}
-
-/* -- what an end means -- */
-
-static void settle_failure(struct run *run, struct job *job, const char *reason)
-{
-    const struct run_options *options = run->options;
-    struct tries *tries = tries_of(run, job->number);
-
-    if (options->on_fail == ON_FAIL_RETRY && tries->failures < options->retries) {
-        tries->failures++;
-        if (!options->quiet)
-            cli_say("trial %" PRIu64 " failed: %s; running it again (%" PRIu64 " of %" PRIu64 ")",
-                    job->number, reason, tries->failures, options->retries);
-        give_up_job(run, job);
-    } else if (options->on_fail == ON_FAIL_PENALTY) {
-        finish(run, job, HPO_COMPLETE, options->penalty, run->value_count, reason);
-    } else {
-        uint64_t number = job->number;
-
-        finish(run, job, HPO_FAIL, NULL, 0, reason);
-        if (options->on_fail == ON_FAIL_STOP && run->mode == RUN_ASKING) {
-            cli_say("ending because trial %" PRIu64 " failed (--on-fail stop)", number);
-            run_end(run, EXIT_FAILED, false);
-        }
-    }
-}
-
-static void settle_interruption(struct run *run, struct job *job, struct text *reason)
-{
-    struct tries *tries = tries_of(run, job->number);
-    uint64_t max = run->options->interrupts_max;
-
-    if (tries->interrupts >= max) {
-        if (max)
-            text_addf(reason, ", interrupted %" PRIu64 " times", max + 1);
-        settle_failure(run, job, text_string(reason));
+    if (code < 0) {
+        run_failed(run, code);
+        job_give_up(run, job);
         return;
     }
-    tries->interrupts++;
-    if (!run->options->quiet && run->mode == RUN_ASKING)
-        cli_say("trial %" PRIu64 " interrupted: %s; running it again (%" PRIu64 " of %" PRIu64 ")",
-                job->number, text_string(reason), tries->interrupts, max);
-    give_up_job(run, job);
-}
-
-/* What was looked for on stdout, for the message that it is not there. */
-static void describe_result(const struct run *run, struct text *out)
-{
-    const struct run_options *options = run->options;
-
-    if (options->key_count == 0 && run->value_count > 1)
-        text_addf(out, "line with %zu numbers", run->value_count);
-    else if (options->key_count == 0)
-        text_add(out, "line with a number");
-    for (size_t i = 0; i < options->key_count; i++)
-        text_addf(out, "%s%s=NUMBER", i ? " and " : "line ", options->keys[i]);
-}
-
-static enum outcome judge(struct run *run, struct job *job, int status, struct text *reason)
-{
-    struct text missing = {0};
-    struct outcome_facts facts = {.stopped = job->stopped,
-                                  .pruned = job->pruned,
-                                  .timed_out = job->timed_out,
-                                  .timeout_ms = run->options->timeout_ms,
-                                  .status = status,
-                                  .interrupt_code = run->options->interrupt_code,
-                                  .bad_line = job->bad_line.size ? job->bad_line.data : NULL,
-                                  .value_count = run->value_count};
-    enum outcome outcome;
-
-    if (status == 0)
-        job_find_result(run, job);
-    describe_result(run, &missing);
-    facts.missing = text_string(&missing);
-    facts.values = job->has_values ? job->values : NULL;
-    outcome = outcome_judge(&facts, reason);
-    text_release(&missing);
-    return outcome;
-}
-
-void job_settle(struct run *run, struct job *job)
-{
-    int status = job_reap(run, job);
-    struct text reason = {0};
-    bool last = job->has_report && !isnan(job->last_report) && run->value_count == 1;
-
-    switch (judge(run, job, status, &reason)) {
-    case OUTCOME_COMPLETE:
-        finish(run, job, HPO_COMPLETE, job->values, run->value_count, "");
-        break;
-    case OUTCOME_PRUNED: /* as Optuna does: its last report is its value */
-        finish(run, job, HPO_PRUNED, &job->last_report, last ? 1 : 0, "");
-        break;
-    case OUTCOME_FAIL:
-        settle_failure(run, job, text_string(&reason));
-        break;
-    case OUTCOME_INTERRUPTED:
-        settle_interruption(run, job, &reason);
-        break;
-    case OUTCOME_STOPPED:
-        give_up_job(run, job);
-        break;
+    telling->store = run->store;
+    telling->trial = job->trial;
+    telling->wake_fd = run->wake_fd;
+    telling->state = state;
+    telling->count = count;
+    if (count)
+        memcpy(telling->values, values, count * sizeof(values[0]));
+    text_add(&telling->reason, reason);
+    telling->begun = true;
+    telling->threaded = run->options->jobs > 1 &&
+                        pthread_create(&telling->thread, NULL, tell_in_thread, telling) == 0;
+    if (!telling->threaded) {
+        tell(telling);
+        job_end_tell(run, job);
     }
-    text_release(&reason);
 }

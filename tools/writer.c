@@ -191,6 +191,41 @@ void writer_bytes(struct writer *json, const char *key, const void *bytes, size_
     }
 }
 
+void writer_json(struct writer *json, const char *key, const json_t *value)
+{
+    const char *name;
+    json_t *member;
+    size_t i;
+
+    switch (json_typeof(value)) {
+    case JSON_OBJECT:
+        writer_begin(json, key, '{');
+        json_object_foreach((json_t *)value, name, member) writer_json(json, name, member);
+        writer_end(json, '}');
+        break;
+    case JSON_ARRAY:
+        writer_begin(json, key, '[');
+        json_array_foreach(value, i, member) writer_json(json, NULL, member);
+        writer_end(json, ']');
+        break;
+    case JSON_STRING:
+        writer_string_n(json, key, json_string_value(value), json_string_length(value));
+        break;
+    case JSON_INTEGER:
+        writer_int(json, key, json_integer_value(value));
+        break;
+    case JSON_REAL:
+        writer_real(json, key, json_real_value(value));
+        break;
+    case JSON_NULL:
+        writer_null(json, key);
+        break;
+    default:
+        writer_bool(json, key, json_is_true(value));
+        break;
+    }
+}
+
 static void write_choice(struct writer *json, const char *key, const struct hpo_choice *choice)
 {
     switch (choice->type) {

@@ -9,6 +9,7 @@
 #ifndef HPO_TOOLS_WRITER_H
 #define HPO_TOOLS_WRITER_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -37,6 +38,8 @@ void writer_hex64(struct writer *json, const char *key, uint64_t value); /* "0x0
 void writer_time(struct writer *json, const char *key, int64_t us);
 /* An attribute's bytes: themselves if they are JSON, else a string, else {"hex": ...}. */
 void writer_bytes(struct writer *json, const char *key, const void *bytes, size_t size);
+/* What jansson has read. */
+void writer_json(struct writer *json, const char *key, const json_t *value);
 /* A parameter's value in the type of its distribution or choice. */
 void writer_param_value(struct writer *json, const char *key,
                         const struct hpo_distribution *distribution, double value);
