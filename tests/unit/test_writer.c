@@ -137,3 +137,15 @@ Test(writer, parameters_have_their_types)
     writer_end(&writer, ']');
     cr_assert_str_eq(result(), "[1.0, 7, \"t\", 2, 2.0, true, null]");
 }
+
+Test(writer, what_jansson_read_is_written_back)
+{
+    static const char text[] =
+        "{\"a\": [0.1, 1, true, null, \"x\\\"y\"], \"b\": {\"c\": 1e-07}, \"d\": []}";
+    json_t *value = json_loads(text, 0, NULL);
+
+    cr_assert_not_null(value);
+    writer_json(&writer, NULL, value);
+    cr_assert_str_eq(result(), text);
+    json_decref(value);
+}
