@@ -603,6 +603,13 @@ static uint64_t salt_of(const struct fixture *f, const char *name)
     return codec_load_u64(bytes);
 }
 
+/* A changed `used` of the last sector may claim words behind the last batch. They are no batch, and
+ * all that are stay: the log ends as it did, with something after it. */
+static bool last_claims_more(const struct reference *reference, uint64_t sector, unsigned bit)
+{
+    return sector + SECTOR_SIZE >= reference->end && (bit / 8 == 4 || bit / 8 == 5);
+}
+
 /* The chain, and the sectors' own rules, tell what the checks no longer can. */
 Test(damage, a_changed_bit_under_a_good_check_never_gives_other_data, .timeout = 600)
 {
@@ -611,7 +618,7 @@ Test(damage, a_changed_bit_under_a_good_check_never_gives_other_data, .timeout =
     struct counts counts = {0};
     uint8_t old[SECTOR_SIZE];
     uint64_t lsn, salt;
-    unsigned long step = stride(), durable_lowered = 0;
+    unsigned long step = stride(), harmless = 0;
     enum recovery_verdict verdict;
 
     fifty_trials(&f, &reference);
@@ -622,7 +629,9 @@ Test(damage, a_changed_bit_under_a_good_check_never_gives_other_data, .timeout =
             flip_and_seal(&f, "wal/00000001.wal", salt, sector, bit, old);
             verdict = outcome(&f, bit % 2, &reference, &lsn, &counts);
             if (bit / 8 >= 8 && bit / 8 < 16 && verdict == RECOVERY_CLEAN_END)
-                durable_lowered++; /* it attests less, or nothing new: the log is as it was */
+                harmless++; /* it attests less, or nothing new: the log is as it was */
+            else if (last_claims_more(&reference, sector, bit) && lsn == reference.last)
+                harmless += verdict == RECOVERY_TORN_TAIL; /* or CORRUPT_TAIL, in the same boot */
             else
                 cr_assert_eq(verdict, RECOVERY_CORRUPT_COMMITTED, "sector %llu bit %u: %s",
                              (unsigned long long)sector, bit, recovery_verdict_name(verdict));
@@ -630,7 +639,7 @@ Test(damage, a_changed_bit_under_a_good_check_never_gives_other_data, .timeout =
         }
     }
     print("bits of sectors changed, checks made to agree", &counts);
-    cr_assert_eq(counts.same, durable_lowered);
+    cr_assert_eq(counts.same, harmless);
     cr_assert_gt(counts.committed, 10000 * scale());
     fixture_free(&f);
 }
