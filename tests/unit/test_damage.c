@@ -605,9 +605,38 @@ static uint64_t salt_of(const struct fixture *f, const char *name)
 
 /* A changed `used` of the last sector may claim words behind the last batch. They are no batch, and
  * all that are stay: the log ends as it did, with something after it. */
-static bool last_claims_more(const struct reference *reference, uint64_t sector, unsigned bit)
+static bool last_claims_more(const struct reference *reference, uint64_t sector, unsigned bit,
+                             const uint8_t old[SECTOR_SIZE])
 {
-    return sector + SECTOR_SIZE >= reference->end && (bit / 8 == 4 || bit / 8 == 5);
+    uint32_t used = codec_load_u16(old + 4), changed;
+
+    if (sector + SECTOR_SIZE < reference->end || bit < 32 || bit >= 48)
+        return false;
+    changed = used ^ 1u << (bit - 32);
+    return changed > used && changed <= SECTOR_PAYLOAD_SIZE && changed % 8 == 0;
+}
+
+Test(damage, a_last_sector_that_claims_more_ends_as_before_with_something_after_it)
+{
+    struct fixture f;
+    struct reference reference;
+    struct counts counts = {0};
+    uint8_t bytes[SECTOR_SIZE];
+    uint64_t lsn, salt, sector;
+
+    fifty_trials(&f, &reference);
+    salt = salt_of(&f, "wal/00000001.wal");
+    sector = reference.end - SECTOR_SIZE;
+    fixture_read(&f, "wal/00000001.wal", sector, bytes, SECTOR_SIZE);
+    cr_assert_leq(codec_load_u16(bytes + 4) + 8u, SECTOR_PAYLOAD_SIZE);
+    codec_store_u16(bytes + 4, (uint16_t)(codec_load_u16(bytes + 4) + 8));
+    codec_store_u32(bytes, (uint32_t)hash64(salt + sector, bytes + 4, SECTOR_SIZE - 4));
+    fixture_write(&f, "wal/00000001.wal", sector, bytes, SECTOR_SIZE);
+    cr_assert_eq(outcome(&f, true, &reference, &lsn, &counts), RECOVERY_TORN_TAIL);
+    cr_assert_eq(lsn, reference.last);
+    cr_assert_eq(outcome(&f, false, &reference, &lsn, &counts), RECOVERY_CORRUPT_TAIL);
+    cr_assert_eq(lsn, reference.last);
+    fixture_free(&f);
 }
 
 /* The chain, and the sectors' own rules, tell what the checks no longer can. */
@@ -630,9 +659,11 @@ Test(damage, a_changed_bit_under_a_good_check_never_gives_other_data, .timeout =
             verdict = outcome(&f, bit % 2, &reference, &lsn, &counts);
             if (bit / 8 >= 8 && bit / 8 < 16 && verdict == RECOVERY_CLEAN_END)
                 harmless++; /* it attests less, or nothing new: the log is as it was */
-            else if (last_claims_more(&reference, sector, bit) && lsn == reference.last)
-                harmless += verdict == RECOVERY_TORN_TAIL; /* or CORRUPT_TAIL, in the same boot */
-            else
+            else if (last_claims_more(&reference, sector, bit, old)) {
+                cr_assert_eq(lsn, reference.last);
+                cr_assert(verdict == RECOVERY_TORN_TAIL || verdict == RECOVERY_CORRUPT_TAIL);
+                harmless += verdict == RECOVERY_TORN_TAIL;
+            } else
                 cr_assert_eq(verdict, RECOVERY_CORRUPT_COMMITTED, "sector %llu bit %u: %s",
                              (unsigned long long)sector, bit, recovery_verdict_name(verdict));
             fixture_write(&f, "wal/00000001.wal", sector, old, SECTOR_SIZE);
